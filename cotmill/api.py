@@ -124,18 +124,16 @@ def train(
         The fields of `training.sft.TrainReport`, with `model` as a path.
 
     Raises:
-        RecipeError: overrides without a recipe, or a recipe without a `train` section and no student.
+        RecipeError: no recipe with a `train` section and no student.
     """
     from builders.errors import RecipeError
-    from training.config import TrainConfig
+    from cotmill.recipe import load_training
     from training.sft import train as run_training
 
-    if recipe is None and overrides:
-        raise RecipeError("train", ["--set overrides a recipe: name one with --recipe"])
-    config = _recipe(recipe, overrides).train if recipe is not None else None
+    config = _recipe(recipe, overrides).train if recipe is not None else load_training(overrides)
     if config is None and student is None:
         raise RecipeError(str(recipe or "train"), ["train: no such section; or name a model with --student"])
-    config = config or TrainConfig()
+    config = config or load_training()
     if student is not None:
         config = config.model_copy(update={"student": student})
     report = run_training(Path(dataset), config, Path(out))

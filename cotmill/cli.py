@@ -132,7 +132,12 @@ def train(
         Path, typer.Argument(metavar="DATASET", help="A dataset that `curate` wrote.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for checkpoints and the model.")],
-    recipe: Annotated[Path | None, typer.Option("--recipe", metavar="RECIPE", help="Its `train` section.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="RECIPE", help="Its `train` section; default: settings that suit the machine."
+        ),
+    ] = None,
     student: Annotated[
         str | None, typer.Option("--student", help="Model to fine-tune: name, Hub id or directory.")
     ] = None,

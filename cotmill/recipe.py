@@ -10,11 +10,12 @@ import ast
 import difflib
 import inspect
 import itertools
+import re
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
@@ -77,7 +78,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text())
+        data = _read_yaml(path.read_text())
     except FileNotFoundError:
         near = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))[:5]) if path.parent.is_dir() else ""
         hint = f"in that directory: {near}" if near else f"and no recipe in {path.parent}"
@@ -86,14 +87,47 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(str(path), [f"not a YAML file: {error}"]) from None
     if not isinstance(data, dict):
         raise RecipeError(str(path), [f"holds a {type(data).__name__}, not a mapping of sections"])
+    return _validate(Recipe, _absolute(data, path.parent), overrides, str(path))
+
+
+def load_training(overrides: Sequence[str] = ()) -> TrainConfig:
+    """The `train` section made of defaults and `train.key=value` overrides alone, without a recipe.
+
+    Raises:
+        RecipeError: see `load_recipe`.
+    """
+    return _validate(_TrainingAlone, {"train": {}}, overrides, "train").train
+
+
+class _TrainingAlone(Config):
+    train: TrainConfig
+
+
+M = TypeVar("M", bound=Config)
+
+
+def _validate(model: type[M], data: dict[str, Any], overrides: Sequence[str], name: str) -> M:
     problems = [fault for text in overrides if (fault := _override(data, text))]
     try:
-        recipe = Recipe.model_validate(_absolute(data, path.parent))
+        made = model.model_validate(data)
     except ValidationError as error:
         problems += [_explain(e) for e in error.errors()]
     if problems:
-        raise RecipeError(str(path), problems)
-    return recipe
+        raise RecipeError(name, problems)
+    return made
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `5e-5` is a number: PyYAML follows YAML 1.1 and takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -137,9 +171,9 @@ def _override(data: dict[str, Any], text: str) -> str | None:
         for step in parents:
             target = target[int(step)] if isinstance(target, list) else target.setdefault(step, {})
         if isinstance(target, list):
-            target[int(last)] = yaml.safe_load(value)
+            target[int(last)] = _read_yaml(value)
         elif isinstance(target, dict):
-            target[last] = yaml.safe_load(value)
+            target[last] = _read_yaml(value)
         else:
             return f"--set {text}: `{'.'.join(parents)}` is the value {target!r} and has no keys"
     except (ValueError, IndexError):

@@ -117,9 +117,11 @@ def of_run(summary: Row) -> str:
         "kept": "kept",
         "tokens": "tokens",
     }
-    rows = [{**r, "share": f"{r['correct'] / max(r['sampled'], 1):.0%}"} for r in summary["by_level"]]
+    rows = [{**r, "share": _share(r["correct"], r["sampled"])} for r in summary["by_level"]]
+    speed = summary["sampling_tokens_per_s"]  # None: all traces were there, from a run that left no summary
+    title = f"Traces by level ({summary['engine']}{'' if speed is None else f', {speed:,.0f} tokens/s'})"
     parts = [
-        table(levels, rows, f"Traces by level ({summary['engine']}, {summary['sampling_tokens_per_s']:,.0f} tokens/s)"),
+        table(levels, rows, title),
         f"{summary['traces']:,} traces, {summary['kept']:,} kept",
     ]
     if summary.get("train"):
@@ -136,6 +138,10 @@ def of_run(summary: Row) -> str:
         )
     parts.append(f"{summary['seconds']:,.0f} s in all; everything is in {summary['directory']}")
     return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+
+
+def _share(part: int | None, whole: int) -> str:
+    return "-" if part is None else f"{part / max(whole, 1):.0%}"
 
 
 def _accuracy(one: Row) -> str:

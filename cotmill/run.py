@@ -2,6 +2,7 @@
 
     corpus/  dataset/  before/  student/  after/    a stage each
     recipe.yaml                                     the recipe as it was resolved
+    sampling.json                                   the figures of the sampling run that wrote last
     summary.json                                    the figures of all stages
 
 Every stage knows by itself what is done: sampling by trace ids, the others by the fingerprint of
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import yaml
 
@@ -27,6 +29,7 @@ from builders.problems import load_all
 from cotmill import api
 from cotmill.output import say
 from cotmill.recipe import Recipe, as_mapping
+from curation.dataset import read_manifest
 
 
 def run(recipe: Recipe, out: Path) -> dict[str, Any]:
@@ -47,10 +50,10 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
 
     say("sampling ...")
     sampled = api.sample(recipe, out / "corpus")
+    rate = _sampling_rate(out, sampled)
     if sampled["interrupted"]:
         say("Interrupted: what is finished is saved. The same command goes on from here.")
         raise KeyboardInterrupt
-    rate = _sampling_rate(out, sampled)
     say("curating ...")
     curated = _replace(out / "dataset", lambda: api.curate(out / "corpus", recipe, out / "dataset"))
     before = trained = after = change = None
@@ -84,18 +87,23 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
 
 
 def by_level(corpus: Corpus, dataset: Path) -> list[dict[str, Any]]:
-    """Per granularity level: traces sampled, correct and kept, and tokens of all that were sampled."""
-    marks = pl.scan_parquet(sorted((corpus.path / "marks").glob("verify-*"))[-1] / "*.parquet")
-    kept = pl.scan_parquet(dataset / "data" / "*" / "*.parquet").select("trace_id", kept=pl.lit(True))
+    """Per granularity level: traces sampled, correct and kept, and tokens of all that were sampled.
+
+    `correct` is as the dataset's own `verify` pass has it; None when it was made without one.
+    """
+    kept = pl.scan_parquet(sorted(dataset.glob("data/*/*.parquet")), glob=False)
+    traces = corpus.traces().select("trace_id", "granularity", "completion_tokens")
+    correct = pl.lit(None, pl.Boolean)
+    if fingerprint := read_manifest(dataset)["passes"].get("verify"):
+        files = sorted((corpus.path / "marks" / f"verify-{fingerprint[:8]}").glob("*.parquet"))
+        traces = traces.join(pl.scan_parquet(files, glob=False), on="trace_id", how="left")
+        correct = pl.col("verify.verdict") == "correct"
     return (
-        corpus.traces()
-        .select("trace_id", "granularity", "completion_tokens")
-        .join(marks, on="trace_id", how="left")
-        .join(kept, on="trace_id", how="left")
+        traces.join(kept.select("trace_id", kept=pl.lit(True)), on="trace_id", how="left")
         .group_by("granularity")
         .agg(
             sampled=pl.len(),
-            correct=(pl.col("verify.verdict") == "correct").sum(),
+            correct=pl.when(correct.is_not_null().any()).then(correct.sum()),
             kept=pl.col("kept").sum(),
             tokens=pl.col("completion_tokens").sum(),
         )
@@ -134,7 +142,7 @@ def _replace(stage: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except CotmillError as error:
         if "holds another dataset" not in str(error):
             raise
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     aside = stage.parent / "superseded" / f"{stage.name}-{stamp}"
     aside.parent.mkdir(exist_ok=True)
     stage.rename(aside)
@@ -143,12 +151,12 @@ def _replace(stage: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _sampling_rate(out: Path, sampled: dict[str, Any]) -> float | None:
-    """Tokens per second of the run that sampled most lately; a run that finds all traces has none."""
+    """Tokens per second of the run that sampled most lately, which may not be this one."""
     if sampled["sampled"]:
-        return float(sampled["tokens_per_s"])
+        write_json(out / "sampling.json", sampled)
     try:
-        return float(yaml.safe_load((out / "summary.json").read_text())["sampling_tokens_per_s"])
-    except (OSError, KeyError, TypeError):
+        return float(orjson.loads((out / "sampling.json").read_bytes())["tokens_per_s"])
+    except (OSError, KeyError, TypeError, orjson.JSONDecodeError):
         return None
 
 

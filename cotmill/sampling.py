@@ -12,7 +12,7 @@ import polars as pl
 
 from builders.config import TeacherConfig
 from builders.corpus import Corpus
-from builders.errors import RecipeError, RejectedRequest, UnansweredRequest
+from builders.errors import RecipeError, RejectedRequest, TeacherError, UnansweredRequest
 from builders.feed import Feed, FixedFeed, UntilFeed
 from builders.identity import row_seed
 from builders.plan import Arm, make_arms, plan, without
@@ -98,6 +98,7 @@ def sample(
 
     Raises:
         CotmillError: see `make_plan`, `Corpus` and `Sampler.run`.
+        TeacherError: no request was answered, and the corpus is empty.
     """
     from curation.verify import verdicts
 
@@ -119,7 +120,14 @@ def sample(
             groups = _for(teacher, planned.requests, planned.arms).filter(sample_index=0)
             feeds += [(teacher, UntilFeed(groups, planned.problems, planned.arms, known, recipe.sample))]
     sampler = Sampler(corpus, recipe.sample, progress, judge, on_tick)
-    return sampler.run([(teacher, feed) for teacher, feed in feeds if not feed.finished()])  # start no idle engine
+    sampler.run([(teacher, feed) for teacher, feed in feeds if not feed.finished()])  # start no idle engine
+    if progress.unanswered and not (progress.done or progress.held or progress.interrupted):
+        raise TeacherError(
+            f"None of {progress.unanswered:,} requests was answered ({progress.first_unanswered}), so {out} holds no "
+            f"trace. They are listed in {out / 'unanswered.jsonl'}.\n"
+            "See whether the teacher is well; the same command asks again."
+        )
+    return progress
 
 
 def preview(recipe: Recipe, rows: int) -> list[dict[str, Any]]:

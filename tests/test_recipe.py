@@ -50,6 +50,8 @@ def test_one_source_and_one_teacher_need_no_list(recipe):
         ("sample.levels=[1, 6]", lambda r: r.sample.levels == [1, 6]),
         ("sample.until.verified=2", lambda r: r.sample.until.verified == 2),
         ("problems.count=7", lambda r: r.problems[0].count == 7),
+        ("teacher.temperature=5e-1", lambda r: r.teacher[0].temperature == 0.5),
+        ("train.sft.learning_rate=5e-5", lambda r: r.train.sft["learning_rate"] == 5e-5),
         ("name=other=name", lambda r: r.name == "other=name"),
     ],
 )

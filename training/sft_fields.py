@@ -28,6 +28,9 @@ ELSEWHERE: Final = {
 }
 """Fields a recipe cannot set, and what to do instead."""
 
+NOT_TEXT: Final = {"float", "int", "bool"}
+"""Annotations of fields that text cannot fill. `eval_steps` and its like take a number or a ratio: not checked."""
+
 SOURCES: Final = (
     ("trl", "trainer/sft_config.py", "SFTConfig"),
     ("trl", "trainer/base_config.py", "_BaseConfig"),
@@ -37,33 +40,36 @@ SOURCES: Final = (
 
 
 def faults(sft: Mapping[str, Any]) -> list[str]:
-    """One line for each key of `sft` that SFTConfig does not have or that is said elsewhere."""
-    fields = sft_fields() if sft else frozenset()
+    """One line for each key of `sft` that is unknown, said elsewhere, or text where a number belongs."""
+    fields = sft_fields() if sft else {}
     wrong = []
-    for name in sft:
+    for name, value in sft.items():
         if name in ELSEWHERE:
             wrong.append(f"sft.{name}: {ELSEWHERE[name]}")
         elif fields and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
             hint = f" (did you mean `{near[0]}`?)" if near else ""
             wrong.append(f"sft.{name}: trl.SFTConfig has no such field{hint}")
+        elif isinstance(value, str) and fields.get(name, "").removesuffix(" | None") in NOT_TEXT:
+            wrong.append(f"sft.{name}: {value!r} is text, and trl.SFTConfig wants {fields[name]}")
     return wrong
 
 
 @lru_cache(maxsize=1)
-def sft_fields() -> frozenset[str]:
-    """Names of the fields of trl.SFTConfig; empty when TRL is not installed or laid out otherwise."""
-    names: set[str] = set()
+def sft_fields() -> dict[str, str]:
+    """Fields of trl.SFTConfig and their annotations; empty when TRL is not installed or laid out otherwise."""
+    fields: dict[str, str] = {}
     for package, file, wanted in SOURCES:
         spec = find_spec(package)
         source = Path(spec.origin).parent / file if spec and spec.origin else None
         if source is None or not source.is_file():
-            return frozenset()
+            return {}
         bodies = [
             node.body
             for node in ast.parse(source.read_text()).body
             if isinstance(node, ast.ClassDef) and node.name == wanted
         ]
-        targets = [line.target for body in bodies for line in body if isinstance(line, ast.AnnAssign)]
-        names |= {t.id for t in targets if isinstance(t, ast.Name) and not t.id.startswith("_")}
-    return frozenset(names)
+        for line in (line for body in bodies for line in body if isinstance(line, ast.AnnAssign)):
+            if isinstance(line.target, ast.Name) and not line.target.id.startswith("_"):
+                fields.setdefault(line.target.id, ast.unparse(line.annotation))
+    return fields
