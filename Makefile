@@ -11,7 +11,7 @@ export UV_LINK_MODE ?= hardlink
 export DO_NOT_TRACK ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format docs bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ lint: setup ## formatting, lint and types, without changing anything
 format: setup ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup ## write docs/reference from the code
+	$(BIN)/python -m docs.reference
 
 bench: setup ## every benchmark that needs no data; one JSON line each
 	$(BIN)/python -m benchmarks.startup

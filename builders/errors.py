@@ -13,6 +13,7 @@ UnansweredRequest       one request was not answered this time: no row, asked ag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 
 class CotmillError(Exception):
@@ -25,7 +26,8 @@ class RecipeError(CotmillError):
     def __init__(self, recipe: str, problems: Sequence[str]) -> None:
         self.recipe, self.problems = recipe, tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"{recipe} cannot run:\n{lines}\nNothing was written. Check again: cotmill check {recipe}")
+        again = f" Check again: cotmill check {recipe}" if PurePath(recipe).suffix else ""  # else it is no file
+        super().__init__(f"{recipe} cannot run:\n{lines}\nNothing was written.{again}")
 
 
 class SourceError(CotmillError):

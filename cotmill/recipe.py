@@ -138,7 +138,15 @@ def recipe_schema() -> dict[str, Any]:
         for key, text in _field_docs(models[name]).items() if name in models else ():
             if key in part.get("properties", {}):
                 part["properties"][key].setdefault("description", text)
+        for key in _ONE_IS_A_LIST & part.get("properties", {}).keys():
+            field = part["properties"][key]
+            array = {"type": field.pop("type"), "items": field.pop("items")}
+            field["anyOf"] = [array, array["items"]]
     return schema
+
+
+_ONE_IS_A_LIST = {"problems", "teacher", "path"}
+"""Keys that take one thing for a list of one; validators say so, which a JSON Schema cannot see."""
 
 
 def _field_docs(model: type[BaseModel]) -> dict[str, str]:
