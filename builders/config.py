@@ -149,6 +149,9 @@ class Sampling(Config):
     """Strings that end a response."""
 
 
+Levels = list[Annotated[int, Field(ge=1, le=6)] | None]
+
+
 class TeacherConfig(Sampling):
     """What every kind of teacher has."""
 
@@ -156,6 +159,10 @@ class TeacherConfig(Sampling):
     """Written into the `teacher` column; default: the model's name."""
     system: str | None = None
     """System prompt; null: none is sent, and the chat template may add its own."""
+    levels: Levels | None = None
+    """Levels that this teacher is asked for; null: those of `sample`."""
+    formats: list[str] | None = None
+    """Formats that it is asked for; null: those of `sample`."""
 
 
 class VllmTeacher(TeacherConfig):
@@ -205,7 +212,7 @@ class FileTeacher(TeacherConfig):
     path: list[Path]
     """JSON, JSONL, CSV or Parquet files; one path or a list."""
     question: str = "question"
-    """Column with the question."""
+    """Column with the question; when neither is named, any layout that `cotmill import` knows is recognised."""
     response: str = "response"
     """Column with the trace."""
 
@@ -229,7 +236,30 @@ class ScriptedTeacher(TeacherConfig):
     """Seconds until each answer."""
 
 
-AnyTeacher = Annotated[VllmTeacher | ServerTeacher | FileTeacher | ScriptedTeacher, Field(discriminator="kind")]
+class ReferenceTeacher(TeacherConfig):
+    """What the source says itself: its gold answer, behind its own rationale where it has one. No model."""
+
+    kind: Literal["reference"]
+    rationale: str | None = None
+    """Column of the source with the rationale, kept in a problem's `meta`; `gold`: the gold column is a worked
+    solution, up to its `####`. Null: the answer alone."""
+    repo: str | None = None
+    """A dataset of the Hub that holds the rationales instead, matched by question."""
+    question: str = "question"
+    """Its column with the question."""
+    split: str = "train"
+    """Its split; `train+test` reads both."""
+    revision: str | None = None
+    """Its commit, branch or tag."""
+    levels: Levels | None = [None]
+    """A rationale is as it is: no level unless you say one."""
+    formats: list[str] | None = ["original"]
+    """Likewise."""
+
+
+AnyTeacher = Annotated[
+    VllmTeacher | ServerTeacher | FileTeacher | ScriptedTeacher | ReferenceTeacher, Field(discriminator="kind")
+]
 
 
 class Until(Config):
@@ -242,17 +272,31 @@ class Until(Config):
 class SampleConfig(Config):
     """How much to ask, and in which forms."""
 
-    levels: list[Annotated[int, Field(ge=1, le=6)] | None] = [None]
+    levels: Levels = [None]
     """Granularity levels, 1 coarsest to 6 finest; null asks without one."""
     formats: list[str] = ["original"]
     """CoT formats."""
+    ask: Literal["each", "joint"] = "each"
+    """A call for each level, or one structured call for all of them."""
+    gold: Literal["hidden", "shown", "retry"] = "hidden"
+    """Whether the teacher is told the gold answer: never, always, or in a second try where the first is not correct."""
     n: int = Field(1, ge=1)
     """Samples per problem, teacher, level and format; with `until`, the most."""
     until: Until | None = None
     """Stop rule: until k verified, at most n."""
     specs: Path | None = None
-    """A file of your own level and format specs; default: the ones that ship."""
+    """A file of your own levels, formats and families, beside or in place of the ones that ship."""
     flush_rows: int = Field(64, ge=1)
     """A kill loses at most so many finished traces ..."""
     flush_seconds: float = Field(5, gt=0)
     """... or those finished in so many seconds, whichever is less."""
+
+    @model_validator(mode="after")
+    def _can_be_joint(self) -> SampleConfig:
+        if self.ask == "joint" and None in self.levels:
+            raise ValueError("ask: joint asks for levels by number, and levels holds null; name levels, or ask: each")
+        if self.ask == "joint" and self.until:
+            raise ValueError(
+                "until: one joint call answers for all levels, so it cannot stop at one of them; ask: each, or no until"
+            )
+        return self

@@ -4,6 +4,7 @@ CotmillError            printed bare, exit status 2; every other exception is a 
  ├─ RecipeError         a recipe cannot run; holds every problem found
  ├─ SourceError         problems or traces cannot be read
  ├─ CorpusError         a corpus directory is missing, foreign, torn or in use
+ ├─ Occupied            a directory holds another result, which would be overwritten
  ├─ MissingDependency   an extra is not installed; names the command that installs it
  └─ TeacherError        the teacher as a whole cannot go on
 RejectedRequest         one request will never be answered (too long, refused): a row, not the end of the run
@@ -13,7 +14,7 @@ UnansweredRequest       one request was not answered this time: no row, asked ag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 
 class CotmillError(Exception):
@@ -36,6 +37,16 @@ class SourceError(CotmillError):
 
 class CorpusError(CotmillError):
     """A corpus directory is missing, foreign, torn or in use."""
+
+
+class Occupied(CotmillError):
+    """A directory holds another result of the same kind."""
+
+    def __init__(self, out: Path, what: str) -> None:
+        super().__init__(
+            f"{out} holds {what}, made from other inputs or settings.\nNothing was written."
+            " Choose another directory with --out, or replace it with --overwrite."
+        )
 
 
 class TeacherError(CotmillError):

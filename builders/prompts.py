@@ -1,25 +1,24 @@
 """From a problem, a level and a format to the messages a teacher is sent.
 
-The question is rendered by one function for everyone: teachers, training and evaluation. Levels
-and formats are data (`builders/specs/*.yaml`, or a file of your own with the same keys).
+The question is rendered by one function for everyone: teachers, training and evaluation. What a
+level or a format says is data (`builders.spec`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
-
-from builders.config import Config
 from builders.errors import SourceError
-from builders.schema import AnswerType
+from builders.joint import key_of, write_answer
+from builders.spec import Family, FormatSpec, LevelSpec, Specs, load_specs, shipped_specs
 from builders.teachers import Message
+
+__all__ = [
+    "LETTERS", "Family", "FormatSpec", "LevelSpec", "Prompt", "Specs",
+    "load_specs", "make_prompt", "render_question", "shipped_specs",
+]  # fmt: skip
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -37,67 +36,6 @@ def render_question(question: str, choices: Sequence[str] | None = None) -> str:
     return "\n".join([question, *(f"{LETTERS[i]}. {text}" for i, text in enumerate(choices))])
 
 
-class Family(Config):
-    """A kind of task: the problems its exemplars solve, and the answer types that belong to it."""
-
-    answer_types: list[AnswerType]
-    """Problems of these answer types belong to the family; the first family that fits is taken."""
-    questions: list[str]
-    """Exemplar questions, as a problem would be rendered."""
-
-
-class LevelSpec(Config):
-    """One granularity level."""
-
-    level: Annotated[int, Field(ge=1, le=6)]
-    """1 coarsest .. 6 finest."""
-    name: str = ""
-    """For people."""
-    instruction: str
-    """Sent as (part of) the system message."""
-    traces: dict[str, list[str]] = {}
-    """Exemplar traces per family, one for each of the family's questions."""
-
-
-class FormatSpec(Config):
-    """One CoT format."""
-
-    format: str
-    """Name, as written into the `format` column."""
-    instruction: str
-    """Added to the level's instruction."""
-    traces: dict[str, list[str]] = {}
-    """Exemplar traces per family; when present they replace the level's."""
-
-
-class Specs(Config):
-    """Everything one can ask for. A file of your own may hold any of the keys."""
-
-    families: dict[str, Family]
-    """Kinds of task."""
-    levels: list[LevelSpec]
-    """Granularity levels."""
-    formats: list[FormatSpec]
-    """CoT formats."""
-
-    @model_validator(mode="after")
-    def _exemplars_fit(self) -> Specs:
-        wrong = [
-            f"{what}: {len(traces)} traces for the {len(self.families[family].questions)} questions of {family}"
-            if family in self.families
-            else f"{what}: no family `{family}` (known: {', '.join(self.families)})"
-            for what, spec in self._all()
-            for family, traces in spec.traces.items()
-            if family not in self.families or len(traces) != len(self.families[family].questions)
-        ]
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
-
-    def _all(self) -> list[tuple[str, LevelSpec | FormatSpec]]:
-        return [(f"level {s.level}", s) for s in self.levels] + [(f"format {s.format}", s) for s in self.formats]
-
-
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is the same for all problems of one family, level and format."""
@@ -106,46 +44,47 @@ class Prompt:
     format: str
     family: str
     head: tuple[tuple[str, str], ...]  # (role, content) of system message and exemplar turns
+    levels: tuple[int, ...] = ()  # all that one call asks for; empty: a call of its own
+    gold_note: str | None = None  # follows the question, with the gold answer in place of `{gold}`
+    questions: tuple[str, ...] = ()  # of the exemplars in `head`
 
     def identity(self) -> Mapping[str, Any]:
         """All of the prompt that is not the problem."""
-        return {"level": self.level, "format": self.format, "head": [list(turn) for turn in self.head]}
+        said: dict[str, Any] = {"level": self.level, "format": self.format, "head": [list(turn) for turn in self.head]}
+        if self.levels:
+            said["levels"] = list(self.levels)
+        if self.gold_note is not None:
+            said["gold_note"] = self.gold_note
+        return said
 
-    def messages(self, question: str, choices: Sequence[str] | None = None) -> list[Message]:
+    def call_identity(self) -> Mapping[str, Any]:
+        """The same for all levels of one call."""
+        return {**self.identity(), "level": None}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the JSON object that a call for several levels is answered with."""
+        return tuple(map(key_of, self.levels))
+
+    def messages(self, question: str, choices: Sequence[str] | None = None, gold: str | None = None) -> list[Message]:
         """The prompt for one problem. The head comes first and never varies: engines cache it."""
         head = [{"role": role, "content": content} for role, content in self.head]
-        return [*head, {"role": "user", "content": render_question(question, choices)}]
+        asked = render_question(question, choices)
+        if self.gold_note is not None:
+            asked = f"{asked}\n\n{self.gold_note.replace('{gold}', gold or '')}"
+        return [*head, {"role": "user", "content": asked}]
 
 
-@cache
-def shipped_specs() -> Specs:
-    """The specs that come with the package."""
-    folder = files("builders") / "specs"
-    both = [yaml.safe_load((folder / name).read_text()) for name in ("granularity.yaml", "formats.yaml")]
-    return Specs(**both[0], **both[1])
-
-
-def load_specs(path: Path | None) -> Specs:
-    """The shipped specs, with the keys of the file at `path` in place of theirs.
-
-    Raises:
-        SourceError: the file is missing, not YAML, or lacks a required part; all faults at once.
-    """
-    if path is None:
-        return shipped_specs()
-    try:
-        own = yaml.safe_load(path.read_text())
-        return Specs.model_validate({**shipped_specs().model_dump(), **own})
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file of level and format specs (sample.specs).") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise SourceError(f"{path} is not a YAML mapping of specs: {error}") from None
-    except ValidationError as error:
-        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"{path} is not a file of specs:\n{faults}") from None
-
-
-def make_prompt(specs: Specs, *, level: int | None, format: str, answer_type: str, system: str | None = None) -> Prompt:
+def make_prompt(
+    specs: Specs,
+    *,
+    level: int | None,
+    format: str,
+    answer_type: str,
+    system: str | None = None,
+    joint: Sequence[int] = (),
+    gold_shown: bool = False,
+) -> Prompt:
     """Put system message and exemplars together for one level, format and answer type.
 
     Args:
@@ -154,19 +93,71 @@ def make_prompt(specs: Specs, *, level: int | None, format: str, answer_type: st
         format: name of a format.
         answer_type: of the problem; chooses the family.
         system: the teacher's own system prompt, put first.
+        joint: all levels that one call asks for, `level` among them; empty: a call for `level` alone.
+        gold_shown: tell the teacher the gold answer, after the question.
 
     Raises:
         SourceError: no such level or format; the message lists those known.
     """
     family = next((name for name, f in specs.families.items() if answer_type in f.answer_types), "")
     levels, formats = {s.level: s for s in specs.levels}, {s.format: s for s in specs.formats}
-    if (level is not None and level not in levels) or format not in formats:
+    if not {level, *joint} - {None} <= levels.keys() or format not in formats:
         known = f"levels {sorted(levels)}, formats {sorted(formats)}"
         raise SourceError(f"No spec for level {level} in format {format}; known: {known}.")
-    form = formats[format]
-    instructions = [system or "", levels[level].instruction if level else "", form.instruction]
-    traces = form.traces.get(family) or (levels[level].traces.get(family, []) if level else [])
-    head = [("system", "\n\n".join(filter(None, instructions)))] if any(instructions) else []
-    for question, trace in zip(specs.families[family].questions if traces else [], traces, strict=True):
-        head += [("user", question), ("assistant", trace)]
-    return Prompt(level, format, family, tuple(head))
+    questions = specs.families[family].questions if family else []
+    if joint:
+        chosen = [levels[one] for one in joint]
+        instruction, turns = _joint_head(specs, chosen, formats[format], family, questions)
+    else:
+        one = levels[level] if level is not None else None
+        instruction, turns = _head(one, formats[format], family, questions)
+    system_text = "\n\n".join(filter(None, [system, instruction]))
+    head = [("system", system_text)] if system_text else []
+    note = _asking(specs).gold_shown if gold_shown else None
+    shown = tuple(questions) if turns or (joint and formats[format].traces.get(family)) else ()
+    return Prompt(level, format, family, (*head, *turns), tuple(joint), note, shown)
+
+
+Turns = list[tuple[str, str]]
+
+
+def _head(level: LevelSpec | None, form: FormatSpec, family: str, questions: Sequence[str]) -> tuple[str, Turns]:
+    """Instruction and exemplar turns of one level; a format's exemplars replace the level's."""
+    instruction = "\n\n".join(filter(None, [level.instruction if level else "", form.instruction]))
+    traces = form.traces.get(family) or (level.traces.get(family, []) if level else [])
+    turns: Turns = []
+    for question, trace in zip(questions if traces else [], traces, strict=True):
+        turns += [("user", question), ("assistant", trace)]
+    return instruction, turns
+
+
+def _joint_head(
+    specs: Specs, levels: Sequence[LevelSpec], form: FormatSpec, family: str, questions: Sequence[str]
+) -> tuple[str, Turns]:
+    """Instruction and exemplar turns of a call for several levels.
+
+    A format's exemplars have one text for all levels: as an answer they would teach that levels do
+    not differ. So the first of them is quoted to show the layout, and there are no turns.
+    """
+    asking = _asking(specs)
+    keys = ", ".join(f'"{key_of(spec.level)}"' for spec in levels)
+    lines = [
+        asking.joint_level.replace("{key}", key_of(spec.level)).replace("{instruction}", spec.instruction)
+        for spec in levels
+    ]
+    instruction = "\n\n".join(filter(None, [asking.joint.replace("{keys}", keys), "\n".join(lines), form.instruction]))
+    if layout := form.traces.get(family):
+        shown = asking.joint_layout.replace("{question}", questions[0]).replace("{trace}", layout[0])
+        return f"{instruction}\n\n{shown}", []
+    turns: Turns = []
+    if all(spec.traces.get(family) for spec in levels):
+        for question, *traces in zip(questions, *(spec.traces[family] for spec in levels), strict=True):
+            texts = {key_of(spec.level): trace for spec, trace in zip(levels, traces, strict=True)}
+            turns += [("user", question), ("assistant", write_answer(texts))]
+    return instruction, turns
+
+
+def _asking(specs: Specs) -> Any:
+    if specs.asking is None:
+        raise SourceError("The specs lack the section `asking`: the words for joint calls and for showing the answer.")
+    return specs.asking

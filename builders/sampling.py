@@ -26,16 +26,16 @@ from builders.corpus import Corpus
 from builders.errors import RejectedRequest, UnansweredRequest
 from builders.feed import Feed, Item
 from builders.identity import row_seed
+from builders.joint import key_of
 from builders.journal import TraceWriter
 from builders.schema import TRACES
 from builders.teachers import Request, Teacher
-from builders.traces import trace_row
+from builders.traces import joint_rows, trace_row
 
 Judge = Callable[[pl.DataFrame], pl.Series]
 """Verdicts (String) for rows with the columns JUDGED; `correct` is the one that counts."""
 
 JUDGED = ("response", "answer", "reasoning", "status", "gold_value", "answer_type", "choices")
-_JUDGED_SCHEMA = {name: TRACES[name] for name in JUDGED}
 
 TICK = 0.05
 """Seconds between two looks at what waits: rows to judge, rows to flush, figures to show."""
@@ -68,6 +68,42 @@ class Progress:
         return (self.ended or time.monotonic()) - self.started
 
 
+async def ask(teacher: Teacher, item: Item) -> list[dict[str, Any]]:
+    """The rows for `item.each()`, in order; a request that the teacher rejects gives rows too.
+
+    Raises:
+        UnansweredRequest: there is no answer this time.
+        TeacherError: the teacher is gone.
+    """
+    problem, prompt, seed = item.problem, item.arm.prompt, row_seed(item.trace_id)
+    gold = problem["gold_value"] or problem["gold"]
+    messages = list(item.messages) or prompt.messages(problem["question"], problem["choices"], gold)
+    request = Request(
+        item.trace_id, problem["problem_id"], messages, seed, item.sample_index, problem["gold"], problem, prompt.keys
+    )
+    asked, completion, error = time.perf_counter(), None, None
+    try:
+        completion = await teacher.sample(request)
+    except RejectedRequest as rejected:
+        error = str(rejected)
+    said = {
+        **{name: problem[name] for name in _FROM_PROBLEM},
+        "sample_index": item.sample_index,
+        "parent_id": item.parent_id,
+        "messages": messages,
+        "seed": seed,
+        "engine": teacher.engine,
+    }
+    seconds, cap = time.perf_counter() - asked, item.arm.config.max_tokens
+    if not item.traces:
+        fixed = {**said, **item.arm.columns, "trace_id": item.trace_id}
+        return [trace_row(fixed, completion, max_tokens=cap, seconds=seconds, error=error)]
+    several = [{**said, **t.arm.columns, "trace_id": t.trace_id, "call_id": item.trace_id} for t in item.traces]
+    keys = [key_of(trace.arm.prompt.level or 0) for trace in item.traces]
+    cap *= len(prompt.keys)
+    return joint_rows(several, keys, completion, max_tokens=cap, seconds=seconds, error=error)
+
+
 class Sampler:
     """One run of one or more teachers into one corpus."""
 
@@ -82,9 +118,11 @@ class Sampler:
         progress: Progress,
         judge: Judge | None = None,
         on_tick: Callable[[Progress], None] | None = None,
+        reads: Sequence[str] = JUDGED,
     ) -> None:
+        """Make a run; `reads` are the columns that `judge` is given."""
         self._corpus, self._sample, self.progress = corpus, sample, progress
-        self._judge, self._on_tick = judge, on_tick
+        self._judge, self._on_tick, self._reads = judge, on_tick, reads
         self._unjudged: list[tuple[Feed, Item, Mapping[str, Any]]] = []
 
     def run(self, feeds: Sequence[tuple[Teacher, Feed]]) -> Progress:
@@ -153,36 +191,20 @@ class Sampler:
                 await self._wake.wait()
 
     async def _ask(self, teacher: Teacher, feed: Feed, item: Item) -> None:
-        problem, seed = item.problem, row_seed(item.trace_id)
-        messages = item.arm.prompt.messages(problem["question"], problem["choices"])
-        request = Request(item.trace_id, problem["problem_id"], messages, seed, item.sample_index, gold=problem["gold"])
-        asked, completion, error = time.perf_counter(), None, None
         try:
-            completion = await teacher.sample(request)
-        except RejectedRequest as rejected:
-            error = str(rejected)
-            self.progress.rejected += 1
+            rows = await ask(teacher, item)
         except UnansweredRequest as lost:
             self._note_unanswered(item, teacher, lost)
-            feed.settle(item, verified=True)  # not asked again in this run
+            for trace in item.each():
+                feed.settle(trace, verified=True)  # not asked again in this run
             self._wake.set()
             return
-        fixed = {
-            **{name: problem[name] for name in _FROM_PROBLEM},
-            **item.arm.columns,
-            "trace_id": item.trace_id,
-            "sample_index": item.sample_index,
-            "messages": messages,
-            "seed": seed,
-            "engine": teacher.engine,
-        }
-        seconds = time.perf_counter() - asked
-        cap = item.arm.config.max_tokens
-        row = trace_row(fixed, completion, max_tokens=cap, seconds=seconds, error=error)
-        self._writer.add(row)
-        self.progress.done += 1
-        self.progress.tokens += row.get("completion_tokens") or 0
-        self._unjudged.append((feed, item, row))
+        for trace, row in zip(item.each(), rows, strict=True):
+            self._writer.add(row)
+            self.progress.done += 1
+            self.progress.rejected += row["status"] == "rejected"
+            self.progress.tokens += row.get("completion_tokens") or 0
+            self._unjudged.append((feed, trace, row))
         if len(self._unjudged) >= BATCH:
             self._judge_waiting()
 
@@ -194,8 +216,9 @@ class Sampler:
         if self._judge is None:
             verdicts: Sequence[str] = ["unknown"] * len(batch)
         else:
-            columns = {name: [row.get(name) for _, _, row in batch] for name in JUDGED}
-            verdicts = self._judge(pl.DataFrame(columns, schema=_JUDGED_SCHEMA)).to_list()
+            columns = {name: [row.get(name) for _, _, row in batch] for name in self._reads}
+            schema = {name: TRACES[name] for name in self._reads}
+            verdicts = self._judge(pl.DataFrame(columns, schema=schema)).to_list()
             self.progress.judged += len(batch)
         for (feed, item, _), verdict in zip(batch, verdicts, strict=True):
             self.progress.correct += verdict == "correct"
@@ -219,7 +242,7 @@ class Sampler:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            if self._on_tick or self._sample.until:
+            if self._on_tick or self._sample.until or self._sample.gold == "retry":
                 self._judge_waiting()
             self._tick()
 

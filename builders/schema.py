@@ -53,16 +53,18 @@ _TRACES: SchemaDict = {
     "granularity": pl.Int8,  # 1 coarsest .. 6 finest; null: not requested
     "format": pl.String,
     "sample_index": pl.Int32,
+    "call_id": pl.String,  # shared by traces that one call answered; null: a call of its own
+    "gold_shown": pl.Boolean,  # whether the teacher was told the gold answer; null: unknown
     "parent_id": pl.String,  # the trace this one was made from; null: sampled
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),  # the prompt
     "response": pl.String,  # raw; null: rejected
     "reasoning": pl.String,  # what was thought; null when the response does not set it apart
     "answer": pl.String,  # the response without the reasoning
     "status": pl.String,  # one of Status
-    "error": pl.String,
+    "error": pl.String,  # why rejected, or empty in a joint call; or what of a joint answer was mended
     "finish_reason": pl.String,  # as the engine says it
-    "prompt_tokens": pl.Int32,
-    "completion_tokens": pl.Int32,
+    "prompt_tokens": pl.Int32,  # of a joint call: an equal share, so that sums are what was paid
+    "completion_tokens": pl.Int32,  # of a joint call: a share by length, likewise
     "mean_logprob": pl.Float32,  # nats per completion token
     "seed": pl.Int64,
     "params": pl.String,  # JSON object: sampling parameters

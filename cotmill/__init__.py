@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from cotmill.api import check as check
     from cotmill.api import curate as curate
     from cotmill.api import evaluate as evaluate
+    from cotmill.api import export_traces as export_traces
+    from cotmill.api import import_traces as import_traces
     from cotmill.api import preview as preview
+    from cotmill.api import reformat as reformat
+    from cotmill.api import regranularize as regranularize
+    from cotmill.api import report as report
     from cotmill.api import run as run
     from cotmill.api import sample as sample
     from cotmill.api import sql as sql
@@ -39,8 +44,13 @@ _HOME = {
     "check": "cotmill.api",
     "curate": "cotmill.api",
     "evaluate": "cotmill.api",
+    "export_traces": "cotmill.api",
+    "import_traces": "cotmill.api",
     "load_recipe": "cotmill.recipe",
     "preview": "cotmill.api",
+    "reformat": "cotmill.api",
+    "regranularize": "cotmill.api",
+    "report": "cotmill.api",
     "run": "cotmill.api",
     "sample": "cotmill.api",
     "sql": "cotmill.api",
@@ -54,8 +64,13 @@ __all__ = [
     "check",
     "curate",
     "evaluate",
+    "export_traces",
+    "import_traces",
     "load_recipe",
     "preview",
+    "reformat",
+    "regranularize",
+    "report",
     "run",
     "sample",
     "sql",

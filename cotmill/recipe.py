@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 from builders.config import AnyTeacher, Config, ProblemSource, SampleConfig
 from builders.errors import RecipeError
 from curation.config import CurateConfig
+from curation.convert.config import Conversion
 from training.config import EvaluateConfig, TrainConfig
 
 
@@ -49,6 +50,8 @@ class Recipe(Config):
     """Who answers; one teacher or a list."""
     sample: SampleConfig = SampleConfig()
     """How much to ask, and in which forms."""
+    convert: list[Conversion] = []
+    """Conversions of what was sampled, in order; children stand beside their sources."""
     curate: CurateConfig = CurateConfig()
     """What is marked, and which marks decide."""
     train: TrainConfig | None = None
@@ -233,7 +236,7 @@ def _explain(error: ErrorDetails) -> str:
     return f"{where}: {error['msg'].removeprefix('Value error, ')} (it is {_short(error['input'])})"
 
 
-_TAGS = {"words", "gym", "file", "hub", "preset", "vllm", "server", "scripted"}
+_TAGS = {"words", "gym", "file", "hub", "preset", "vllm", "server", "scripted", "reference"}
 """Discriminators, which pydantic puts into error locations and a recipe does not write there."""
 
 

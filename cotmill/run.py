@@ -24,7 +24,7 @@ import yaml
 
 from builders.corpus import Corpus
 from builders.disk import replacing, write_json
-from builders.errors import CotmillError, RecipeError
+from builders.errors import Occupied, RecipeError
 from builders.problems import load_all
 from cotmill import api
 from cotmill.output import say
@@ -54,18 +54,21 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
     if sampled["interrupted"]:
         say("Interrupted: what is finished is saved. The same command goes on from here.")
         raise KeyboardInterrupt
+    _convert(recipe, out / "corpus")
     say("curating ...")
     curated = _replace(out / "dataset", lambda: api.curate(out / "corpus", recipe, out / "dataset"))
     before = trained = after = change = None
     if recipe.train and recipe.evaluate:
         say("testing the student before training ...")
-        before = api.evaluate(recipe.train.student, recipe, out / "before")
+        student = recipe.train.student
+        before = _replace(out / "before", lambda: api.evaluate(student, recipe, out / "before"))
     if recipe.train:
         say("training ...")
-        trained = api.train(out / "dataset", out / "student", recipe=recipe)
+        trained = _replace(out / "student", lambda: api.train(out / "dataset", out / "student", recipe=recipe))
     if trained and recipe.evaluate:
         say("testing it again ...")
-        after = api.evaluate(trained["model"], recipe, out / "after")
+        model = trained["model"]
+        after = _replace(out / "after", lambda: api.evaluate(model, recipe, out / "after"))
         change = _change(out)
     corpus = Corpus(out / "corpus")
     summary = {
@@ -84,6 +87,23 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+def _convert(recipe: Recipe, corpus: Path) -> None:
+    """The recipe's conversions, in order.
+
+    Raises:
+        KeyboardInterrupt: one was interrupted; the same command goes on.
+    """
+    from cotmill.converting import convert
+
+    for conversion in recipe.convert:
+        wanted = conversion.regranularize or conversion.reformat
+        assert wanted is not None
+        say("converting ...")
+        if convert(corpus, wanted, recipe)["interrupted"]:
+            say("Interrupted: what is finished is saved. The same command goes on from here.")
+            raise KeyboardInterrupt
 
 
 def by_level(corpus: Corpus, dataset: Path) -> list[dict[str, Any]]:
@@ -139,9 +159,8 @@ def _replace(stage: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Make a stage; when another one is in its place, move that to `superseded/` first."""
     try:
         return make()
-    except CotmillError as error:
-        if "holds another dataset" not in str(error):
-            raise
+    except Occupied:
+        pass
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     aside = stage.parent / "superseded" / f"{stage.name}-{stamp}"
     aside.parent.mkdir(exist_ok=True)

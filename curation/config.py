@@ -11,6 +11,7 @@ from builders.errors import CotmillError
 from curation.passes import Pass, parse_pass
 
 Split = Literal["train", "validation", "test"]
+Factor = Literal["teacher", "granularity", "format"]
 
 
 class PerProblem(Config):
@@ -36,6 +37,11 @@ class CurateConfig(Config):
     """Of traces of one problem with the very same text, keep one."""
     per_problem: PerProblem | None = None
     """Keep no more than so many traces of a problem; null: all of them."""
+    common: list[Factor] | dict[Factor, list[int | str | None]] = []
+    """Keep only problems with a kept trace in every combination of these columns, so that all of them have the same
+    problems. The combinations are those that occur among kept traces; or, of a mapping such as
+    `{teacher: [a, b], granularity: [1, 6]}`, those of the values it lists. Levels of one teacher may share texts: set
+    `dedup: false` beside it, or a problem is lost with its duplicate."""
     prompt: str = "{question}"
     """The user turn a student is trained with. `{question}` is the question with its choices."""
     completion: Literal["response", "answer"] = "response"
@@ -65,6 +71,19 @@ class CurateConfig(Config):
     def _prompt_asks(cls, value: str) -> str:
         if "{question}" not in value:
             raise ValueError("a prompt without `{question}` asks nothing")
+        return value
+
+    @field_validator("common")
+    @classmethod
+    def _levels_are_numbers(
+        cls, value: list[Factor] | dict[Factor, list[int | str | None]]
+    ) -> list[Factor] | dict[Factor, list[int | str | None]]:
+        for name, listed in value.items() if isinstance(value, dict) else ():
+            kind = int if name == "granularity" else str
+            if wrong := [v for v in listed if not isinstance(v, kind | None)]:
+                raise ValueError(f"{name} is {'a level from 1 to 6' if kind is int else 'a name'}, not {wrong[0]!r}")
+            if not listed:
+                raise ValueError(f"{name} lists no value; name some, or leave it out")
         return value
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ import polars as pl
 
 from builders.corpus import Corpus
 from builders.disk import TEMPORARY, sync_directory, write_json
-from builders.errors import CorpusError, CotmillError
+from builders.errors import CorpusError, CotmillError, Occupied
 from builders.identity import digest
 from builders.prompts import render_question
 from builders.schema import TRACES
@@ -64,6 +64,8 @@ class DatasetReport:
     """Reason -> rows, the most frequent first."""
     splits: dict[str, int]
     """Split -> kept rows."""
+    problems: int
+    """Problems with a kept row."""
     reused: bool = False
     """The dataset was there already, with the same fingerprint."""
     marks: MarkReport = field(default_factory=MarkReport)
@@ -107,7 +109,7 @@ def write_dataset(
     if held := _held(out, key, overwrite):
         return DatasetReport(dataset=str(out), reused=True, marks=marked, **held)
     decision = decide(corpus, config, passes)
-    counts = _count(decision, config)
+    counts = {**_count(decision, config), "problems": _problems(corpus, decision)}
     if not counts["kept"]:
         raise CotmillError(_nothing_kept(corpus, passes, counts))
     with _in_its_place(out) as folder:
@@ -149,13 +151,10 @@ def _held(out: Path, key: str, overwrite: bool) -> dict[str, Any] | None:
         raise CotmillError(f"{out} exists and is not a dataset; nothing was written.\nChoose another directory: --out")
     manifest = read_manifest(out)
     if manifest.get("fingerprint") == key:
-        return {k: manifest[k] for k in ("name", "fingerprint", "rows", "kept", "removed", "splits")}
+        return {k: manifest[k] for k in ("name", "fingerprint", "rows", "kept", "removed", "splits", "problems")}
     if overwrite:
         return None
-    raise CotmillError(
-        f"{out} holds another dataset ({manifest.get('name')}, {manifest.get('kept', 0):,} rows): its corpus or "
-        "settings differ.\nNothing was written. Choose another directory with --out, or replace it with --overwrite."
-    )
+    raise Occupied(out, f"another dataset ({manifest.get('name')}, {manifest.get('kept', 0):,} rows)")
 
 
 def _count(decision: pl.DataFrame, config: CurateConfig) -> dict[str, Any]:
@@ -175,6 +174,13 @@ def _count(decision: pl.DataFrame, config: CurateConfig) -> dict[str, Any]:
     if counts["kept"] + sum(counts["removed"].values()) != counts["rows"]:
         raise AssertionError(f"kept and removed rows do not add up: {counts}")
     return counts
+
+
+def _problems(corpus: Corpus, decision: pl.DataFrame) -> int:
+    """How many problems have a kept row."""
+    kept = decision.lazy().filter(pl.col("reason").is_null()).select("trace_id")
+    traces = corpus.traces().select("trace_id", "problem_id").join(kept, on="trace_id", how="semi")
+    return int(traces.select(pl.col("problem_id").n_unique()).collect().item())
 
 
 def _nothing_kept(corpus: Corpus, passes: list[Pass], counts: Mapping[str, Any]) -> str:

@@ -12,14 +12,14 @@ from typing import Final
 
 import polars as pl
 
-MARKER: Final = (
-    r"(?is)^.*("
+MARKERS: Final = (
     r"\\f?box(?:ed)?\s*\{|####|<answer>"
     r"|answers?(?:\s+to\s+(?:the|this|your)\s+(?:question|problem))?[\s*_`]*"
     r"(?:[:：=]|\s(?:is|was|(?:would|should|will|must)\s+be)\b)"
     r"|(?:correct|right|best)\s+(?:option|choice)\s+is\b"
-    r")(.*)$"
 )
+"""What announces an answer."""
+MARKER: Final = rf"(?is)^.*({MARKERS})(.*)$"
 """Greedy up to the last marker; group 1 is the marker, group 2 all that follows it."""
 TAIL: Final = 240
 """Characters at the end that are searched first: a marker there is the last one, and most are there."""

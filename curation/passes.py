@@ -15,6 +15,11 @@ import polars as pl
 
 from builders.errors import CotmillError
 from builders.identity import digest
+from curation.defects import Defects
+from curation.detail import Detail
+from curation.guards import Guards
+from curation.steps import Steps
+from curation.tokens import Tokens
 from curation.verify import Verify
 
 if TYPE_CHECKING:
@@ -43,6 +48,11 @@ class Pass(Protocol):
 
 PASSES: Final[dict[str, type[Any]]] = {
     "verify": Verify,
+    "steps": Steps,
+    "guards": Guards,
+    "tokens": Tokens,
+    "detail": Detail,
+    "defects": Defects,
 }
 """Every pass by its name."""
 

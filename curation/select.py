@@ -8,6 +8,7 @@ lost: the decision names every trace of the corpus exactly once.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ ORDER: Final = "problem_id, teacher, granularity, format, sample_index, trace_id
 NO_COMPLETION: Final = "no completion"
 DUPLICATE: Final = "duplicate"
 PER_PROBLEM: Final = "per_problem"
+COMMON: Final = "common"
 COMPLETIONS: Final = {
     "response": "response",
     "answer": "coalesce(answer, case when reasoning is null then response end)",
@@ -45,7 +47,7 @@ def decide(corpus: Corpus, config: CurateConfig, passes: Sequence[Pass]) -> pl.D
 
     Rules, in this order, the first that applies giving the reason: `no completion` (nothing to learn),
     `failed: <condition>` and `unknown: <condition>` (false, null) for each condition of `keep`,
-    `duplicate`, `per_problem`.
+    `duplicate`, `per_problem`, `common`.
 
     Returns:
         trace_id, split, reason: String [traces], in the order of a dataset. `reason` is null for kept
@@ -63,14 +65,14 @@ def decide(corpus: Corpus, config: CurateConfig, passes: Sequence[Pass]) -> pl.D
         raise CorpusError(f"{corpus.path} holds no traces yet.\nSample some: cotmill sample RECIPE --out {corpus.path}")
     marks = {made.name: [marks_file(corpus, made, shard) for shard in shards] for made in passes}
     with duckdb.connect(":memory:") as connection:
-        _wall_in(connection, [*shards, *(file for files in marks.values() for file in files)])
-        connection.execute(f"create view traces as {_marked(shards, passes, marks)}")
+        wall_in(connection, [*shards, *(file for files in marks.values() for file in files)])
+        connection.execute(f"create view traces as {marked(shards, passes, marks)}")
         for condition in config.conditions():
-            _check(connection, condition, passes)
+            check_condition(connection, condition, passes)
         try:
             decided: pl.DataFrame = connection.sql(_decision(config)).pl()
         except duckdb.Error as error:  # of the values, not the words: a cast that fails, for example
-            raise CotmillError(f"curate.keep: {_brief(error)}\nNothing was written.") from None
+            raise CotmillError(f"curate.keep: {brief(error)}\nNothing was written.") from None
         (total,) = connection.execute("select count(*) from traces").fetchone() or (0,)
     if decided.height != total:
         raise CotmillError(f"curate.keep made {decided.height:,} rows of {total:,} traces; nothing was written.")
@@ -82,7 +84,7 @@ def decide(corpus: Corpus, config: CurateConfig, passes: Sequence[Pass]) -> pl.D
     return decided
 
 
-def _wall_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+def wall_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     """From here on the connection reads these files and no others, and nothing can change that."""
     connection.execute("set timezone = 'UTC'")
     connection.execute(f"set allowed_paths = [{', '.join(map(_literal, files))}]")
@@ -90,7 +92,7 @@ def _wall_in(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> No
     connection.execute("set lock_configuration = true")
 
 
-def _marked(shards: Sequence[Path], passes: Sequence[Pass], marks: dict[str, list[Path]]) -> str:
+def marked(shards: Sequence[Path], passes: Sequence[Pass], marks: dict[str, list[Path]]) -> str:
     """SELECT of all traces with one struct column per pass."""
     joins, columns = "", ""
     for made in passes:
@@ -103,13 +105,15 @@ def _marked(shards: Sequence[Path], passes: Sequence[Pass], marks: dict[str, lis
     return f"select traces.*{columns} from {_read(shards)} as traces{joins}"
 
 
-def _check(connection: duckdb.DuckDBPyConnection, condition: str, passes: Sequence[Pass]) -> None:
+def check_condition(
+    connection: duckdb.DuckDBPyConnection, condition: str, passes: Sequence[Pass], where: str = "curate.keep"
+) -> None:
     """Raise CotmillError unless `condition` is one expression that is true or false for a trace."""
     import duckdb
 
     if unsteady := re.search(UNSTEADY, condition):
         raise CotmillError(
-            f"curate.keep: `{condition}` calls {unsteady[1]}(): the same recipe would give another dataset next "
+            f"{where}: `{condition}` calls {unsteady[1]}(): the same recipe would give another dataset next "
             "time.\nFor a random choice per problem say `per_problem: {max: 1, rule: random, seed: 0}`."
         )
     try:
@@ -120,11 +124,11 @@ def _check(connection: duckdb.DuckDBPyConnection, condition: str, passes: Sequen
         own = ", ".join(f"{made.name}.{name}" for made in passes for name in made.marks)
         columns = ", ".join(name for (name,) in rows if name not in {made.name for made in passes})
         raise CotmillError(
-            f"curate.keep: `{condition}` cannot be evaluated: {_brief(error)}\n"
+            f"{where}: `{condition}` cannot be evaluated: {brief(error)}\n"
             f"Marks: {own or 'none, as no passes are named'}\nTrace columns: {columns}\nNothing was written."
         ) from None
     if kind != "BOOLEAN":
-        raise CotmillError(f"curate.keep: `{condition}` is {kind}, not true or false; compare it with something.")
+        raise CotmillError(f"{where}: `{condition}` is {kind}, not true or false; compare it with something.")
 
 
 def _decision(config: CurateConfig) -> str:
@@ -152,8 +156,31 @@ def _decision(config: CurateConfig) -> str:
         unlike as (select * replace (case when reason is null and {duplicate} then '{DUPLICATE}' else reason end
                 as reason) from ruled),
         few as (select * replace (case when reason is null and {over} then '{PER_PROBLEM}' else reason end
-                as reason) from unlike)
-        select trace_id, {_split(config)} as split, reason from few order by {ORDER}"""
+                as reason) from unlike),
+        shared as ({_shared(config, "few")})
+        select trace_id, {_split(config)} as split, reason from shared order by {ORDER}"""
+
+
+def _shared(config: CurateConfig, table: str) -> str:
+    """SELECT that gives the reason `common` to traces whose problem lacks a combination."""
+    if not config.common:
+        return f"from {table}"
+    columns = list(config.common)
+    key = f"struct_pack({', '.join(columns)})"
+    if isinstance(config.common, dict):
+        combinations = list(itertools.product(*config.common.values()))
+        rows = [", ".join(map(_value, combination)) for combination in combinations]
+        listed = ", ".join(f"row({row})" for row in rows)
+        wanted, counted = str(len(set(rows))), f"filter (where row({', '.join(columns)}) in ({listed}))"
+    else:
+        wanted, counted = f"(select count(distinct {key}) from {table} where reason is null)", ""
+    held = f"count(distinct {key}) {counted} over (partition by reason is null, problem_id)"
+    lacking = f"reason is null and {held} < {wanted}"
+    return f"select * replace (case when {lacking} then '{COMMON}' else reason end as reason) from {table}"
+
+
+def _value(value: int | str | None) -> str:
+    return "null" if value is None else str(value) if isinstance(value, int) else _literal(value)
 
 
 def _split(config: CurateConfig) -> str:
@@ -167,7 +194,7 @@ def _split(config: CurateConfig) -> str:
     return f"case{cases} else {last} end" if cases else last
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """DuckDB's message without the query around it, which is not the user's."""
     return str(error).split("\n\nLINE ")[0].strip()
 

@@ -6,12 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.models import make_tiny_llama
 
 # Nothing in the tests may reach the network, and nothing may touch the user's own caches.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+# A property has no time limit of its own: on a busy machine that would fail what is right.
+settings.register_profile("cotmill", deadline=None)
+settings.load_profile("cotmill")
 
 
 @pytest.fixture(autouse=True)

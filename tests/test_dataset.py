@@ -252,3 +252,9 @@ def test_a_trace_cannot_break_out_of_the_card(tmp_path):
     row = trace("p", "```\n# Buy now\n````\n#### 12")
     write_dataset(corpus_of(tmp_path / "c", [row]), CurateConfig(), tmp_path / "d", name="n")
     assert "`````text\n```\n# Buy now" in (tmp_path / "d" / "README.md").read_text()
+
+
+def test_the_manifest_says_how_many_problems_are_left(corpus, tmp_path):
+    report = write_dataset(corpus, CurateConfig(), tmp_path / "d", name="n")  # p2 and p5 have wrong traces alone
+    manifest = json.loads((tmp_path / "d" / "dataset.json").read_text())
+    assert (report.problems, manifest["problems"]) == (4, 4)

@@ -1,5 +1,8 @@
 """kill -9 at any moment: the corpus in the end is the one of an undisturbed run."""
 
+from __future__ import annotations
+
+import json
 import random
 import signal
 import subprocess
@@ -20,7 +23,10 @@ def start(recipe: Path, corpus: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, stderr = process.communicate(timeout=200)
+    try:
+        _, stderr = process.communicate(timeout=100)
+    finally:
+        process.kill()  # on a timeout; otherwise it is gone
     assert process.returncode == 0, stderr.decode()
 
 
@@ -53,3 +59,69 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path):
     finish(start(recipe, tmp_path / "killed"))
     assert kills >= 40
     assert content(tmp_path / "killed") == content(tmp_path / "calm")
+
+
+# Once with a real engine ----------------------------------------------------------------------------------
+
+# What makes it deterministic: the ids and so the seeds of all requests are fixed beforehand; float32 and one
+# request at a time without a prefix cache, so that no sum is taken in another order because of the company.
+ALONE = {
+    "dtype": "float32",
+    "max_num_seqs": 1,
+    "enable_prefix_caching": False,
+    "max_model_len": 256,
+    "kv_cache_memory_bytes": 64 << 20,
+}
+
+
+def engine_recipe(folder: Path, model: Path) -> Path:
+    """60 traces of a tiny model, written four by four."""
+    recipe = {
+        "name": "killed",
+        "problems": {"source": "words", "count": 30},
+        "teacher": {"kind": "vllm", "model": str(model), "temperature": 1, "max_tokens": 32, "engine": ALONE},
+        "sample": {"n": 2, "flush_rows": 4},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps(recipe))  # JSON is YAML
+    return path
+
+
+def journal_rows(corpus: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in (corpus / "journal").glob("*.jsonl"))
+
+
+def wait_for(condition, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_a_kill_of_a_real_engines_run_changes_nothing_and_leaves_no_process(tmp_path, tiny_llama):
+    import psutil
+
+    pytest.importorskip("vllm")
+    recipe = engine_recipe(tmp_path, tiny_llama)
+    finish(start(recipe, tmp_path / "calm"))
+    whole = content(tmp_path / "calm")
+    assert len(whole) == 60
+
+    process = start(recipe, tmp_path / "killed")
+    wait_for(lambda: journal_rows(tmp_path / "killed") >= 20, process)
+    engine = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, left = psutil.wait_procs(engine, timeout=20)
+    for orphan in left:
+        orphan.kill()
+    assert engine
+    assert not left
+
+    held = content(tmp_path / "killed")
+    assert 20 <= len(held) < 60
+    finish(start(recipe, tmp_path / "killed"))
+    assert content(tmp_path / "killed") == whole

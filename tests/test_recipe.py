@@ -69,7 +69,7 @@ def test_a_list_is_reached_by_its_index(recipe):
     [
         ("teacher.temprature=1", "teacher.0.temprature: no such key (did you mean `temperature`?)"),
         ("teacher.temperature=3.5", "teacher.0.temperature: Input should be less than or equal to 2 (it is 3.5)"),
-        ("sample.level=[1]", "sample.level: no such key (did you mean `levels`?); known: flush_rows"),
+        ("sample.level=[1]", "sample.level: no such key (did you mean `levels`?); known: ask, flush_rows"),
         ("sample.levels=[7]", "sample.levels.0"),
         ("problems.cuont=3", "problems.0.cuont: no such key (did you mean `count`?)"),
         ("teacher.kind=vlm", "teacher.0.kind: 'vlm' is none of 'vllm', 'server'"),

@@ -225,3 +225,55 @@ def test_kept_and_removed_are_all(tmp_path_factory, says, keep, dedup, limit):
     corpus = corpus_of(tmp_path_factory.mktemp("c") / "c", rows[::2], rows[1::2])
     frame = decided(corpus, keep=keep, dedup=dedup, per_problem=limit)
     assert sorted(frame["trace_id"]) == sorted(row["trace_id"] for row in rows)
+
+
+@pytest.fixture
+def unequal(tmp_path):
+    """Arms (a, 1), (a, 2), (b, 1), and a human without a level. All have p; (b, 1) lacks q; r is wrong at (a, 2)."""
+    rows = [
+        *(trace("p", RIGHT, teacher=t, granularity=g) for t, g in (("a", 1), ("a", 2), ("b", 1), ("human", None))),
+        *(trace("q", RIGHT, teacher=t, granularity=g) for t, g in (("a", 1), ("a", 2), ("human", None))),
+        trace("r", RIGHT, teacher="a", granularity=1),
+        trace("r", WRONG, teacher="a", granularity=2),
+        trace("r", RIGHT, teacher="b", granularity=1),
+        trace("r", RIGHT, teacher="human", granularity=None),
+    ]
+    return corpus_of(tmp_path / "c", rows[:5], rows[5:])
+
+
+def kept_problems(corpus, **settings) -> dict[str, int]:
+    """Problem -> kept traces."""
+    kept = decided(corpus, dedup=False, **settings).filter(pl.col("reason").is_null())
+    rows = kept.join(corpus.traces().collect(), on="trace_id")
+    return dict(rows.group_by("problem_id").len().sort("problem_id").iter_rows())
+
+
+def test_common_keeps_the_problems_that_every_combination_has(unequal):
+    assert kept_problems(unequal, common=["teacher", "granularity", "format"]) == {"p": 4}
+
+
+def test_common_columns_say_what_is_compared(unequal):
+    assert kept_problems(unequal, common=["teacher"]) == {"p": 4, "r": 3}  # q has nothing by b
+
+
+def test_listed_combinations_are_all_that_counts(unequal):
+    assert kept_problems(unequal, common={"teacher": ["a"], "granularity": [1, 2]}) == {"p": 4, "q": 3}
+
+
+def test_a_missing_level_can_be_listed(unequal):
+    assert kept_problems(unequal, common={"teacher": ["human"], "granularity": [None]}) == {"p": 4, "q": 3, "r": 3}
+
+
+def test_a_combination_that_nobody_has_removes_everything(unequal):
+    assert kept_problems(unequal, common={"teacher": ["c"]}) == {}
+
+
+def test_rows_removed_for_the_common_set_say_so(unequal):
+    found = decided(unequal, dedup=False, common=["teacher", "granularity"])["reason"].value_counts()
+    assert dict(found.iter_rows()) == {None: 4, "common": 6, "failed: verify.verdict = 'correct'": 1}
+
+
+@pytest.mark.parametrize("common", [["level"], {"granularity": ["1"]}, {"teacher": [1]}, {"teacher": []}])
+def test_common_names_columns_and_fitting_values(common):
+    with pytest.raises(ValidationError):
+        CurateConfig(common=common)

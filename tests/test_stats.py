@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.stats import compare, mcnemar, paired_interval, wilson_interval
+from curation.intervals import wilson_interval
+from training.stats import compare, mcnemar, paired_interval
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,15 @@ import polars as pl
 
 from builders import config as builders_config
 from builders.disk import replacing, write_json
-from builders.errors import CotmillError, RejectedRequest, TeacherError, UnansweredRequest
+from builders.errors import CotmillError, Occupied, RejectedRequest, TeacherError, UnansweredRequest
 from builders.identity import digest, row_seed
 from builders.prompts import render_question
 from builders.schema import TRACES
 from builders.teachers import Completion, Message, Request, Teacher
 from builders.traces import trace_row
+from curation.intervals import wilson_interval
 from training.config import EvaluateConfig
-from training.stats import Paired, compare, wilson_interval
+from training.stats import Paired, compare
 from training.watch import Log, to_stderr
 
 DONE: Final = "evaluation.json"
@@ -79,7 +80,13 @@ class EvaluateReport:
 
 
 def evaluate(
-    model: str | Path, problems: pl.DataFrame, config: EvaluateConfig, out: Path, *, log: Log = to_stderr
+    model: str | Path,
+    problems: pl.DataFrame,
+    config: EvaluateConfig,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    log: Log = to_stderr,
 ) -> EvaluateReport:
     """Ask `model` every problem and judge the answers; rows in `out/results.parquet`.
 
@@ -90,9 +97,11 @@ def evaluate(
         problems: columns of builders.schema.PROBLEMS.
         config: the recipe's `evaluate` section.
         out: directory; made if missing.
+        overwrite: replace another evaluation in `out`.
         log: gets lines of progress.
 
     Raises:
+        Occupied: `out` holds another evaluation.
         CotmillError: no problems, no such model, a problem that stays unanswered.
         MissingDependency: vLLM is not installed.
     """
@@ -108,6 +117,8 @@ def evaluate(
     if report := finished(out, key):
         log(f"already evaluated: {out / DONE}")
         return report
+    if (out / DONE).exists() and not overwrite:
+        raise Occupied(out, "another evaluation")
     (out / DONE).unlink(missing_ok=True)
     began = time.monotonic()
     rows, ready, ended = asyncio.run(_ask_all(teacher, asked, config, key))

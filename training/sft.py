@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from builders.disk import write_json
-from builders.errors import CotmillError, MissingDependency
+from builders.errors import CotmillError, MissingDependency, Occupied
 from builders.identity import digest
 from builders.teachers.smollm2 import model_identity
 from training import rows, student
@@ -66,7 +66,9 @@ class TrainReport:
     versions: dict[str, str]
 
 
-def train(dataset: Path, config: TrainConfig, out: Path, *, log: Log = to_stderr) -> TrainReport:
+def train(
+    dataset: Path, config: TrainConfig, out: Path, *, overwrite: bool = False, log: Log = to_stderr
+) -> TrainReport:
     """Teach `config.student` the completions of `dataset`; the model is in `out/model` afterwards.
 
     A run that is already in `out` is not repeated, and one that was killed goes on from its last
@@ -76,9 +78,11 @@ def train(dataset: Path, config: TrainConfig, out: Path, *, log: Log = to_stderr
         dataset: directory that curation wrote, or one Parquet file with `prompt` and `completion`.
         config: the recipe's `train` section.
         out: directory; made if missing.
+        overwrite: replace another student in `out`.
         log: gets lines of progress.
 
     Raises:
+        Occupied: `out` holds another student.
         CotmillError: nothing to train on, no such student, settings that TRL refuses, a loss that is
             not a number.
         MissingDependency: TRL, or peft for an adapter, is not installed.
@@ -94,6 +98,8 @@ def train(dataset: Path, config: TrainConfig, out: Path, *, log: Log = to_stderr
         if report := finished(out, fingerprint):
             log(f"already trained: {out / DONE}")
             return report
+        if (out / DONE).exists() and not overwrite:
+            raise Occupied(out, "another student")
         for line in rows.explain(prepared):
             log(f"left out: {line}")
         (out / DONE).unlink(missing_ok=True)

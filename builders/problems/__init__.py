@@ -20,7 +20,7 @@ from builders.config import (
 from builders.problems.files import load_files
 from builders.problems.gym import load_gym
 from builders.problems.hub import load_hub
-from builders.problems.presets import Preset, load_preset, presets
+from builders.problems.presets import Preset, assumed_preset, load_preset, presets
 from builders.problems.table import Loaded, concat
 from builders.problems.words import load_words
 
@@ -55,6 +55,18 @@ def load_problems(source: ProblemSource, *, base: Path | None = None) -> Loaded:
             return load_preset(source, base)
 
 
-def load_all(sources: Iterable[ProblemSource], *, base: Path | None = None) -> Loaded:
-    """Problems of several sources as one table, first come first; what two share is kept once and counted."""
-    return concat([load_problems(source, base=base) for source in sources])
+def load_all(sources: Iterable[ProblemSource], *, base: Path | None = None, assume_presets: bool = False) -> Loaded:
+    """Problems of several sources as one table, first come first; what two share is kept once and counted.
+
+    Args:
+        sources: the recipe's entries.
+        base: see `load_problems`.
+        assume_presets: put stand-ins in the place of presets, as many as they are known to hold: no download.
+    """
+    parts = [
+        assumed_preset(source)
+        if assume_presets and isinstance(source, PresetSource)
+        else load_problems(source, base=base)
+        for source in sources
+    ]
+    return concat(parts)

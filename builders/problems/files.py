@@ -80,7 +80,7 @@ def read_table(path: Path) -> Table:
 
 
 def _json(path: Path) -> Table:
-    value = _parse(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    value = parse_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     if not isinstance(value, list):
         found = f"an object with the keys {', '.join(list(value)[:8])}" if isinstance(value, dict) else "no array"
         raise ValueError(f"it holds {found}; an array of objects is needed")
@@ -96,7 +96,7 @@ def _jsonl(path: Path) -> Table:
             if not text:
                 continue
             try:
-                row = _parse(text)
+                row = parse_json(text)
             except ValueError:
                 row = None  # one torn line costs one row, never the file
             if isinstance(row, dict):
@@ -106,7 +106,7 @@ def _jsonl(path: Path) -> Table:
     return _frame(rows), _counted("malformed line", bad)
 
 
-def _parse(text: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
     """JSON, and what Python's own writer makes of it: NaN (read as null) and whole numbers of any size.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,6 +11,9 @@ from builders.config import HubSource
 from builders.errors import SourceError
 from builders.problems.columns import read_columns
 from builders.problems.table import Loaded, finish
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def load_hub(source: HubSource, base: Path | None) -> Loaded:
@@ -28,12 +32,22 @@ def read_hub(
     repo: str, config: str | None, split: str, revision: str | None = None, base: Path | None = None
 ) -> pl.DataFrame:
     """One split as a table. A directory of that name, beside the recipe or where you are, comes before the Hub."""
+    return pl.DataFrame(open_hub(repo, config, split, revision, base).to_polars())
+
+
+def open_hub(
+    repo: str, config: str | None, split: str, revision: str | None = None, base: Path | None = None
+) -> Dataset:
+    """One split, memory-mapped.
+
+    Raises:
+        SourceError: the dataset, configuration or split is missing, or the Hub is out of reach.
+    """
     import datasets
 
     place = next((p for p in ([base / repo] if base else []) + [Path(repo)] if p.is_dir()), None)
     try:
-        data = datasets.load_dataset(str(place or repo), config, split=split, revision=revision)
-        return pl.DataFrame(data.to_polars())
+        return datasets.load_dataset(str(place or repo), config, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise SourceError(_explain(error, repo, config, split, local=place is not None)) from error
 

@@ -15,7 +15,7 @@ from builders.errors import SourceError
 from builders.problems.columns import read_columns
 from builders.problems.hub import read_hub
 from builders.problems.table import Loaded, concat_raw, finish
-from builders.schema import AnswerType
+from builders.schema import PROBLEMS, AnswerType
 
 
 class Preset(Config):
@@ -33,6 +33,10 @@ class Preset(Config):
     r"""A column whose last `\boxed{}` makes the column `boxed`."""
     answer_type: AnswerType
     """How answers are compared."""
+    rows: dict[str, int]
+    """Rows of our `train` and `test`: a plan needs no download."""
+    characters: int
+    """About how long a question with its choices is, for estimates before it is read."""
     license: str
     """SPDX identifier in lower case, as the Hub writes it."""
     citation: str
@@ -48,6 +52,22 @@ def presets() -> dict[str, Preset]:
     return {name: Preset.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
 
 
+def assumed_preset(source: PresetSource) -> Loaded:
+    """As many stand-ins as the preset has rows, each as long as its questions are: for plans, never for asking.
+
+    Raises:
+        SourceError: no such preset.
+    """
+    preset = _preset(source)
+    count = min(preset.rows[source.split], source.limit or preset.rows[source.split])
+    filler = {"question": "?" * preset.characters, "gold": "?", "gold_value": "?", "answer_type": preset.answer_type}
+    ids = [f"{source.name}/{source.split}/{row}" for row in range(count)]
+    made = pl.DataFrame({"problem_id": ids}).with_columns(pl.lit(value).alias(name) for name, value in filler.items())
+    labels = {"source": pl.lit(source.name), "split": pl.lit(source.split)}
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in PROBLEMS.items() if name in ("choices", "meta")]
+    return Loaded(made.with_columns(*missing, **labels).select(PROBLEMS.names()).cast(PROBLEMS))
+
+
 def load_preset(source: PresetSource, base: Path | None = None, root: Path | None = None) -> Loaded:
     """Problems of one preset.
 
@@ -59,10 +79,7 @@ def load_preset(source: PresetSource, base: Path | None = None, root: Path | Non
     Raises:
         SourceError: no such preset, or its dataset cannot be had.
     """
-    known = presets()
-    if source.name not in known:
-        raise SourceError(f"there is no preset {source.name!r}.\nKnown: {', '.join(known)}.")
-    preset = known[source.name]
+    preset = _preset(source)
     repo = str(root / source.name) if root else preset.repo
     parts = []
     for config in preset.configs:
@@ -73,3 +90,10 @@ def load_preset(source: PresetSource, base: Path | None = None, root: Path | Non
         parts.append(read_columns(table, preset.columns, source=name, where=f"{preset.repo} ({source.name})"))
     raw, skipped = concat_raw(parts)
     return finish(raw, split=source.split, answer_type=preset.answer_type, limit=source.limit, skipped=skipped)
+
+
+def _preset(source: PresetSource) -> Preset:
+    known = presets()
+    if source.name not in known:
+        raise SourceError(f"there is no preset {source.name!r}.\nKnown: {', '.join(known)}.")
+    return known[source.name]

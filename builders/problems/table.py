@@ -57,11 +57,7 @@ def finish(
         Problems in the order of `raw`; rows without a question and repeated problems are counted, not kept. A problem
         without gold stays.
     """
-    tidy = raw.cast(RAW).with_columns(
-        pl.col("question").str.strip_chars(),
-        pl.when(pl.col("gold").str.strip_chars() != "").then("gold"),
-        pl.when(pl.col("choices").list.len() > 0).then("choices"),
-    )
+    tidy = tidied(raw.cast(RAW))
     asked = tidy.filter(pl.col("question") != "")
     once = asked.unique(["question", "choices", "gold"], keep="first", maintain_order=True)
     left_out = Counter(skipped or {})
@@ -74,14 +70,24 @@ def finish(
     problems = once.head(limit or once.height).with_columns(
         pl.lit(kind).alias("answer_type"),
         pl.lit(split).alias("split"),
-        _gold_value(kind, said).alias("gold_value"),
+        gold_value(kind, said).alias("gold_value"),
     )
     ids = map(problem_id, problems["question"], problems["choices"].to_list(), problems["gold"])
     problems = problems.with_columns(pl.Series("problem_id", list(ids), pl.String))
     return Loaded(problems.select(PROBLEMS.names()).cast(PROBLEMS), dict(+left_out))
 
 
-def _gold_value(kind: str, said: pl.Expr) -> pl.Expr:
+def tidied(rows: pl.DataFrame) -> pl.DataFrame:
+    """Questions trimmed; blank gold and empty lists of choices become null. All that ids are made of is tidy."""
+    return rows.with_columns(
+        pl.col("question").str.strip_chars(),
+        pl.when(pl.col("gold").str.strip_chars() != "").then("gold"),
+        pl.when(pl.col("choices").list.len() > 0).then("choices"),
+    )
+
+
+def gold_value(kind: str, said: pl.Expr) -> pl.Expr:
+    """Gold in its canonical spelling; `said` is the letter of the choice it names, or gold itself."""
     if kind != "choice":
         return normalise(pl.col("gold"), kind)
     letter = normalise(said, "choice")

@@ -1,8 +1,9 @@
 """Teachers: the one seam between this package and a model.
 
 A teacher answers requests one at a time; the sampler keeps `window` of them open at once, so an
-engine is always fed and nothing waits for a slow neighbour. Four kinds ship: `vllm` (in process),
-`server` (any OpenAI-compatible endpoint), `file` (traces someone else wrote) and `scripted`.
+engine is always fed and nothing waits for a slow neighbour. Five kinds ship: `vllm` (in process),
+`server` (any OpenAI-compatible endpoint), `file` (traces someone else wrote), `reference` (what the
+source of the problems says itself) and `scripted`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Request:
     seed: int
     sample_index: int = 0
     gold: str | None = None  # for scripted teachers only; a model sees `messages` and nothing else
+    problem: Mapping[str, Any] | None = None  # for reference teachers only, columns as in PROBLEMS
+    keys: tuple[str, ...] = ()  # the answer is to be a JSON object of these texts, each up to `max_tokens` long
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,7 @@ def make_teacher(config: AnyTeacher) -> Teacher:
             from builders.teachers.scripted import ScriptedTeacher
 
             return ScriptedTeacher(config)
+        case "reference":
+            from builders.teachers.reference import ReferenceTeacher
+
+            return ReferenceTeacher(config)

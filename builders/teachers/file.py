@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Self
 
 from builders import config
 from builders.errors import RejectedRequest, SourceError
 from builders.identity import digest
-from builders.problems.files import read_table, resolve
+from builders.importing.golds import question_key
+from builders.importing.read import Source, file_source
+from builders.importing.recognise import Draft, drafts_of
+from builders.problems.files import resolve
 from builders.teachers import Completion, Request
 
 
@@ -22,10 +25,10 @@ class FileTeacher:
     """
 
     def __init__(self, settings: config.FileTeacher) -> None:
-        """Read the files.
+        """Read the files, in any layout that import knows unless the columns are named.
 
         Raises:
-            SourceError: a file is missing or unreadable, or lacks a column.
+            SourceError: a file is missing or unreadable, lacks a column or fits no layout.
         """
         self.config = settings
         self.name = settings.name or settings.path[0].stem
@@ -34,17 +37,21 @@ class FileTeacher:
         self._traces: dict[str, list[str]] = defaultdict(list)
         state = blake2b(digest_size=16)
         for path in (file for given in settings.path for file in resolve(given, None)):
-            frame, _ = read_table(path)
-            if missing := {settings.question, settings.response} - set(frame.columns):
-                raise SourceError(
-                    f"{path} has no column {' and '.join(sorted(missing))}; it has {', '.join(frame.columns)}.\n"
-                    "Say which hold what: teacher.question, teacher.response"
-                )
-            for question, response in frame.select(settings.question, settings.response).rows():
-                if question is not None and response is not None:
-                    self._traces[_key(str(question))].append(str(response))
-                    state.update(digest([str(question), str(response)]).encode())
+            for draft in self._drafts(file_source(path)):
+                if draft.response and draft.response.strip():
+                    self._traces[question_key(draft.asked)].append(draft.response)
+                    state.update(digest([draft.asked, draft.response]).encode())
         self._fingerprint = state.hexdigest()
+
+    def _drafts(self, source: Source) -> Iterator[Draft]:
+        settings = self.config
+        named = {"question", "response"} & settings.model_fields_set
+        try:
+            yield from drafts_of(
+                source, {"question": settings.question, "response": settings.response} if named else {}
+            )
+        except SourceError as error:
+            raise SourceError(f"{error}\nOr say which hold what: teacher.question, teacher.response") from None
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -63,11 +70,7 @@ class FileTeacher:
         Raises:
             RejectedRequest: the files hold fewer traces for this question.
         """
-        traces = self._traces.get(_key(request.messages[-1]["content"]), [])
+        traces = self._traces.get(question_key(request.messages[-1]["content"]), [])
         if request.sample_index >= len(traces):
             raise RejectedRequest(f"the files hold {len(traces)} traces for this question")
         return Completion(traces[request.sample_index])
-
-
-def _key(question: str) -> str:
-    return " ".join(question.split())

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from builders import config
+from builders.joint import write_answer
 from builders.teachers import Completion, Request
 
 
@@ -53,6 +54,11 @@ class ScriptedTeacher:
             line = self.config.responses[request.sample_index % len(self.config.responses)]
             return line.replace("{question}", question).replace("{gold}", gold)
         dice = random.Random(request.seed)
+        if request.keys:
+            return write_answer({key: self._trace(dice, question, gold) for key in request.keys})
+        return self._trace(dice, question, gold)
+
+    def _trace(self, dice: random.Random, question: str, gold: str) -> str:
         right = dice.random() < self.config.accuracy
         answer = gold if right else f"{gold}{dice.randint(1, 9)}"  # 12 becomes 127: wrong, and still a number
         return f"Let us look at it: {question[-80:]}\nStep {dice.randint(1, 99)} leads there. The answer is {answer}."

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
 import orjson
 
-from builders import config
+from builders import config, joint
 from builders.errors import RejectedRequest, TeacherError, UnansweredRequest
 from builders.teachers import Completion, Request
 from builders.teachers.endpoint import Endpoint, check_server, reason
@@ -142,6 +142,8 @@ class ServerTeacher:
         body = {**self._fixed, "messages": request.messages}
         if self._seeded:
             body["seed"] = request.seed
+        if request.keys:
+            body |= joint_body(body, request.keys)
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError as error:
@@ -228,6 +230,13 @@ class ServerTeacher:
         """Make every later `sample` fail in the same way; of several causes the first one counts."""
         self._gone = self._gone or str(error)
         return TeacherError(self._gone)
+
+
+def joint_body(body: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """What a request for a JSON object of several texts says besides: its schema, and room for all of them."""
+    shape = {"name": "solutions", "strict": True, "schema": joint.schema(keys)}
+    room = {name: body[name] * len(keys) for name in ("max_tokens", "max_completion_tokens") if name in body}
+    return {"response_format": {"type": "json_schema", "json_schema": shape}, **room}
 
 
 def fixed_body(settings: config.ServerTeacher) -> dict[str, Any]:

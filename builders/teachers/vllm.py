@@ -17,13 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from builders import config, machine
+from builders import config, joint, machine
 from builders.errors import CotmillError, MissingDependency, RejectedRequest, TeacherError, UnansweredRequest
 from builders.teachers import Completion, Message, Request
 from builders.teachers.smollm2 import model_identity, resolve_model
 from builders.teachers.templates import named_template, stops_of, template_identity, template_of
 from builders.teachers.vllm_args import answer_changing, check_engine
-from builders.teachers.vllm_start import SPAWN_HINT, EngineLog, debugging, environment, first_cause
+from builders.teachers.vllm_start import SPAWN_HINT, EngineLog, debugging, dying_together, environment, first_cause
 
 CPU_CONTEXT = 4096
 """Longest prompt and response together on a CPU, unless the recipe says otherwise.
@@ -94,7 +94,6 @@ class VllmTeacher:
         return self
 
     def _start(self, model: str) -> None:
-        from transformers import AutoTokenizer
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.inputs import tokens_input
@@ -106,8 +105,7 @@ class VllmTeacher:
         said, revision = self.settings.engine, self.identity.get("revision")
         trust = {"trust_remote_code": bool(said.get("trust_remote_code", False))}
         where = {"revision": revision, **trust}
-        self._tokenizer = AutoTokenizer.from_pretrained(said.get("tokenizer") or model, **where)
-        self._template = template_of(self._tokenizer, self.settings.chat_template)
+        self._load_tokenizer(said.get("tokenizer") or model, where)
         self._params = SamplingParams(
             temperature=self.settings.temperature,
             top_p=self.settings.top_p,
@@ -119,10 +117,21 @@ class VllmTeacher:
         )
         self._tokens_input = tokens_input
         defaults = engine_defaults(_context(model, where)) if current_platform.is_cpu() else {}
+        # Between the keys of a JSON answer a small model would write blanks for ever.
+        compact = {"backend": "xgrammar", "disable_any_whitespace": True}
+        defaults = {"structured_outputs_config": compact, **defaults}
         args = AsyncEngineArgs(model=model, revision=revision, **{"disable_log_stats": True, **defaults, **said})
         # The context sets the default batch sizes: those of a batch job, not of a chat server.
-        self._llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
+        with dying_together():
+            self._llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
         self._room = int(self._llm.model_config.max_model_len)
+
+    def _load_tokenizer(self, model: str, where: Mapping[str, Any]) -> None:
+        """All that `_tokens` needs."""
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(model, **where)
+        self._template = template_of(self._tokenizer, self.settings.chat_template)
 
     async def __aexit__(self, *exc: object) -> None:
         """Stop the engine; its processes are gone when this returns."""
@@ -152,8 +161,7 @@ class VllmTeacher:
                 f"the prompt has {len(prompt)} tokens and leaves no room for an answer: prompt and answer"
                 f" together may have {self._room} (teacher.engine.max_model_len)"
             )
-        params = self._params.clone()
-        params.seed = request.seed
+        params = self._params_of(request)
         try:
             async for output in self._llm.generate(self._tokens_input(prompt), params, request.trace_id):
                 final = output
@@ -176,6 +184,17 @@ class VllmTeacher:
             completion_tokens=count,
             mean_logprob=total / count if self.settings.logprobs and total is not None and count else None,
         )
+
+    def _params_of(self, request: Request) -> Any:
+        """Sampling parameters of one request."""
+        params = self._params.clone()
+        params.seed = request.seed
+        if request.keys:
+            from vllm.sampling_params import StructuredOutputsParams
+
+            params.structured_outputs = StructuredOutputsParams(json=joint.schema(request.keys))
+            params.max_tokens = self.settings.max_tokens * len(request.keys)
+        return params
 
     def _tokens(self, messages: list[Message]) -> list[int]:
         """The prompt as token ids; 0.15 ms for a short one, 20 ms for 50,000 characters."""

@@ -7,18 +7,22 @@ points to another one. `COTMILL_DEBUG=1` lets everything through.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import io
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
 SPAWN_HINT = 'vLLM starts processes that import your script again: put what runs under\n    if __name__ == "__main__":'
 LOG_BYTES = 256 << 10
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # "(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:9] ValueError: too long" -> "ValueError: too long"
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:(?:ERROR|WARNING|INFO) \S+ \S+ \[[^\]]*\] ?)?")
@@ -40,6 +44,8 @@ class EngineLog:
         if debugging():
             yield
             return
+        # vLLM warns while it is imported, before it has set up logging: without this, on the terminal.
+        logging.getLogger("vllm").addHandler(logging.NullHandler())
         sys.stdout.flush()
         sys.stderr.flush()
         with ExitStack() as stack:
@@ -66,6 +72,40 @@ class EngineLog:
     def close(self) -> None:
         """Forget the log."""
         self._file.close()
+
+
+@contextmanager
+def dying_together() -> Iterator[None]:
+    """Let an engine started meanwhile die with this process, however that dies.
+
+    vLLM's workers see when the engine's process ends, but that one never sees that kill -9 took whoever asks:
+    it would stay, with its cores and its GPU memory, and be in the way of the run that goes on. Linux only.
+    """
+    from vllm.v1.engine.core import EngineCoreProc
+
+    global _usual
+    _usual = EngineCoreProc.run_engine_core
+    # vLLM has no setting for this, and what its engine's process runs is looked up under this name.
+    EngineCoreProc.run_engine_core = functools.partial(_run_engine, os.getpid())
+    try:
+        yield
+    finally:
+        EngineCoreProc.run_engine_core, _usual = staticmethod(_usual), None
+
+
+_usual: Callable[..., None] | None = None
+"""In a process that is forked while an engine starts: what vLLM itself would run."""
+
+
+def _run_engine(parent: int, *args: object, **kwargs: object) -> None:
+    """What the engine's process runs, spawned or forked."""
+    from vllm.v1.engine.core import EngineCoreProc
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # too late: it is dead already
+            return
+    (_usual or EngineCoreProc.run_engine_core)(*args, **kwargs)
 
 
 @contextmanager

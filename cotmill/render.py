@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ def table(columns: Mapping[str, str], rows: Sequence[Row], title: str = "") -> s
 
     made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for key, heading in columns.items():
-        numbers = all(isinstance(row.get(key), int | float | type(None)) for row in rows)
+        numbers = all(re.fullmatch(r"[-+0-9.,%]*", str(row.get(key) or "")) for row in rows)
         made.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         made.add_row(*(_cell(row.get(key)) for key in columns))
@@ -42,6 +43,15 @@ def of_plan(plan: Row) -> str:
     skipped = "".join(f", {count:,} skipped ({reason})" for reason, count in plan["skipped"].items())
     stop = plan["stop"]
     rule = f"\nEach problem is asked until {stop['verified']} traces verify: requests are the most." if stop else ""
+    if plan["calls"] < plan["requests"]:
+        rule += f"\nAll levels of a problem are asked in one call: {plan['calls']:,} calls."
+    rule += {
+        "hidden": "",
+        "shown": "\nThe teacher is shown the gold answers.",
+        "retry": "\nA trace that is not correct is asked for again with the gold answer shown: at most twice as many.",
+    }[plan["gold"]]
+    if plan["assumed"]:
+        rule += f"\nNot loaded, counted as known: {', '.join(plan['assumed'])}. Sampling reads them, and may skip rows."
     return (
         f"{plan['name']}: {plan['problems']:,} problems{skipped}\n"
         f"{table(columns, plan['arms'])}\n"
@@ -55,7 +65,8 @@ def of_preview(preview: Row) -> str:
     """Some traces, each with its prompt's last turn."""
     parts = []
     for row in preview["rows"]:
-        head = f"── {row['teacher']}, level {row['granularity'] or '-'}, {row['format']}: {row['status']}"
+        how = f"{', gold shown' if row.get('gold_shown') else ''}{', joint call' if row.get('call_id') else ''}"
+        head = f"── {row['teacher']}, level {row['granularity'] or '-'}, {row['format']}{how}: {row['status']}"
         text = row.get("response") or row.get("error") or ""
         parts.append(f"{head}\n{row['messages'][-1]['content']}\n▸ {text.strip()}\n  gold: {row['gold']}")
     return "\n\n".join(parts)
@@ -82,6 +93,73 @@ def of_sampling(summary: Row) -> str:
     return "\n".join(lines)
 
 
+def of_import(summary: Row) -> str:
+    """What became of every row, source by source."""
+    columns = {
+        "source": "source",
+        "granularity": "level",
+        "format": "format",
+        "response_key": "trace under",
+        "rows": "rows",
+        "imported": "imported",
+        "held": "were there",
+        "duplicated": "repeated",
+        "without_response": "empty",
+        "without_gold": "no gold",
+        "left_out": "left out",
+    }
+    rows = [
+        {**row, "source": row["source"].rsplit("/", 1)[-1], "left_out": sum(row["unimported"].values())}
+        for row in summary["by_source"]
+    ]
+    lines = [
+        table(columns, rows),
+        f"{summary['rows']:,} rows, {summary['imported']:,} traces imported into {summary['corpus']} "
+        f"({summary['held']:,} were there, {summary['duplicated']:,} repeat an earlier row), "
+        f"{summary['new_problems']:,} new problems",
+    ]
+    if summary["problems_only"]:
+        lines.append(f"{summary['problems_only']:,} rows are problems without a place for a trace.")
+    for key, count in summary["misplaced"].items():
+        lines.append(f"{count:,} traces lay under {key!r}, not where the others of their file do.")
+    lines += [f"{count:,} {note}" for note, count in summary["notes"].items()]
+    if summary["unimported"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["unimported"].items())
+        lines.append(f"Left out: {reasons}. Every one is listed in {summary['unimported_file']}")
+    return "\n".join(lines)
+
+
+def of_export(summary: Row) -> str:
+    """Where the file is."""
+    return f"{summary['rows']:,} traces written to {summary['file']} ({summary['layout']})"
+
+
+def of_conversion(summary: Row) -> str:
+    """What became of the sources of each conversion."""
+    rows, lines = [], []
+    for one in summary["conversions"]:
+        target = one["format"] or f"level {one['level']}"
+        rows.append({**one, "target": target, "without_child": sum(one["without"].values())})
+        name = f"{one['how']} to {target}"
+        if one["without"]:
+            lines.append(f"{name}, without a child: {_counted(one['without'])}")
+        if one.get("reasons"):
+            lines.append(f"{name}, guards against a rewrite: {_counted(one['reasons'])}")
+        if one.get("unanswered"):
+            lines.append(f"{name}: {one['unanswered']:,} got no answer ({one['why_unanswered']}); run it again.")
+    columns = {"how": "how", "target": "to", "sources": "sources", "made": "made", "held": "there before"}
+    if any("passed" in one for one in rows):
+        columns |= {"passed": "pass the guards", "failed": "no try passes"}
+    head = f"{summary['added']:,} traces added to {summary['corpus']}"
+    if summary["interrupted"]:
+        lines.append("Interrupted: what is finished is saved. The same command goes on from here.")
+    return "\n".join([head, table(columns | {"without_child": "without a child"}, rows), *lines])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+
+
 def of_curation(summary: Row) -> str:
     """How many rows went in, were kept, and were removed for which reason."""
     removed = ", ".join(f"{reason} {count:,}" for reason, count in summary["removed"].items()) or "none"
@@ -89,6 +167,39 @@ def of_curation(summary: Row) -> str:
         f"{summary['rows']:,} traces: {summary['kept']:,} kept, "
         f"{summary['rows'] - summary['kept']:,} removed ({removed})\n"
         f"Load it: datasets.load_dataset({summary['dataset']!r})"
+    )
+
+
+def of_report(summary: Row) -> str:
+    """The teachers side by side, and where the rest is."""
+    columns = {
+        "teacher": "teacher",
+        "granularity": "level",
+        "format": "format",
+        "rows": "rows",
+        "verified": "verified",
+        "agreement": "agree",
+        "words": "words",
+        "detail": "detail",
+        "distinct_2": "dist-2",
+        "defective": "defects",
+        "cost": "cost",
+    }
+    defects = ("no_answer_line", "conflicting_answers", "bare", "glued", "latex_damage", "truncated", "empty")
+    rows = [
+        {
+            **arm,
+            **{key: None if arm[key] is None else f"{arm[key]:.1%}" for key in ("verified", "agreement")},
+            "words": None if arm["words"] is None else f"{arm['words']:.1f}",
+            **{key: None if arm[key] is None else f"{arm[key]:.2f}" for key in ("detail", "distinct_2")},
+            "defective": sum(arm[name] for name in defects),
+        }
+        for arm in summary["arms"]
+    ]
+    shown = {key: name for key, name in columns.items() if any(row[key] is not None for row in rows)}
+    return (
+        f"{summary['rows']:,} traces of {summary['problems']:,} problems\n{table(shown, rows)}\n"
+        f"All tables and pictures: {summary['report']}"
     )
 
 
