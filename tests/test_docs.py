@@ -120,6 +120,14 @@ def test_the_reference_is_what_the_code_says(name):
     assert (FOLDER / name).read_text() == pages()[name], "write it again: make docs"
 
 
+def test_the_page_on_granularity_shows_the_shipped_exemplars():
+    from builders.spec import shipped_specs
+
+    page, specs = (ROOT / "docs" / "granularity.md").read_text(), shipped_specs()
+    shown = [spec.traces["arithmetic"][0] for spec in (*specs.levels, *specs.formats) if spec.traces]
+    assert [text for text in shown if " ".join(text.split()) not in page] == []
+
+
 def test_every_page_of_the_reference_is_generated():
     assert {path.name for path in FOLDER.iterdir()} == set(pages())
 
