@@ -3,7 +3,7 @@
 The same prompts, per-request seeds and engine arguments: once through `cotmill sample`, with its plan,
 verification and durable writes, and once through `vllm.LLM.chat` with everything handed over at once.
 Each run is a process of its own, rounds are interleaved, and both clocks start when the engine is
-ready and stop when the last row is there (for cotmill: on disk).
+ready and stop with the last answer. Prompts share exemplars, so prefix caching counts for both.
 
 Target: 0.97 of the tokens per second of `LLM.chat`.
 """

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -59,13 +59,23 @@ class Progress:
     flushed: int = 0
     interrupted: bool = False
     first_unanswered: str | None = None
-    started: float = field(default_factory=time.monotonic)
-    ended: float | None = None
+    _spent: float = 0.0
+    _since: float | None = None
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """While inside, the clock runs."""
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - self._since
+            self._since = None
 
     @property
     def seconds(self) -> float:
-        """Since the teacher was ready; stands still at the end."""
-        return (self.ended or time.monotonic()) - self.started
+        """Spent on sampling so far: neither starting nor stopping an engine counts."""
+        return self._spent + (time.monotonic() - self._since if self._since is not None else 0.0)
 
 
 async def ask(teacher: Teacher, item: Item) -> list[dict[str, Any]]:
@@ -141,12 +151,9 @@ class Sampler:
                 self._corpus, flush_rows=self._sample.flush_rows, flush_seconds=self._sample.flush_seconds
             ) as self._writer,
             (self._corpus.path / "unanswered.jsonl").open("ab") as self._unanswered,
+            asyncio.Runner(loop_factory=_loop_factory()) as runner,
         ):
-            try:
-                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(self._main(feeds))
-            finally:
-                self.progress.ended = time.monotonic()
+            runner.run(self._main(feeds))
         self.progress.flushed = self._writer.flushed
         return self.progress
 
@@ -157,7 +164,8 @@ class Sampler:
             try:
                 for teacher, feed in feeds:
                     async with teacher:
-                        await self._sample_all(teacher, feed)
+                        with self.progress.sampling():
+                            await self._sample_all(teacher, feed)
             except asyncio.CancelledError:
                 if not self.progress.interrupted:
                     raise
@@ -166,8 +174,6 @@ class Sampler:
 
     async def _sample_all(self, teacher: Teacher, feed: Feed) -> None:
         """Keep `teacher.window` requests open until the feed is finished."""
-        if not self.progress.done:
-            self.progress.started = time.monotonic()  # an engine's start is not sampling time
         self._wake = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._work(teacher, feed)) for _ in range(teacher.window)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -94,8 +92,8 @@ def test_five_steps_become_two():
 
 
 def test_list_numbers_stay_in_sequence():
-    text = "1. Add 3.\n2. Add 4.\n3. Add 5.\n4. Stop.\nThe answer is 12."
-    assert convert(to_level(SPECS, "merge", 1), text) == "1. Add 3; add 4.\n2. Add 5; stop.\nThe answer is 12."
+    text = "1. Add 3.\n2. Add 4.\n3. Add 5.\n4. Count.\nThe answer is 12."
+    assert convert(to_level(SPECS, "merge", 1), text) == "1. Add 3; add 4.\n2. Add 5; count.\nThe answer is 12."
 
 
 def test_thought_and_answer_are_not_joined():
@@ -224,7 +222,7 @@ def test_another_trace_gets_other_filler():
     assert padded("1 + 1 = 2. The answer is 2.", 80, "a") != padded("1 + 1 = 2. The answer is 2.", 80, "b")
 
 
-# Laws
+# Laws. Many texts at once: a conversion of one text costs as much as one of fifty.
 
 PIECE = st.sampled_from(
     [
@@ -269,8 +267,9 @@ def of_every(free: Free, frame: pl.DataFrame) -> pl.DataFrame:
     return free.texts(frame).with_columns(before=frame["text"]).filter(pl.col("text").is_not_null())
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(TEXT, min_size=1, max_size=5))
+@pytest.mark.slow
+@settings(deadline=None, max_examples=8)
+@given(st.lists(TEXT, min_size=20, max_size=60))
 def test_no_conversion_changes_the_answer(texts):
     for free in EVERY:
         made = of_every(free, rows(*texts))
@@ -278,8 +277,9 @@ def test_no_conversion_changes_the_answer(texts):
         assert answers(made["text"], like).equals(answers(made["before"], like))
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(TEXT, min_size=1, max_size=5), st.integers(1, 6))
+@pytest.mark.slow
+@settings(deadline=None, max_examples=8)
+@given(st.lists(TEXT, min_size=20, max_size=60), st.integers(1, 6))
 def test_joining_never_adds_a_step_and_splitting_never_takes_one(texts, level):
     for how, sign in (("merge", -1), ("split", 1)):
         made = of_every(to_level(SPECS, how, level), rows(*texts))
@@ -287,8 +287,9 @@ def test_joining_never_adds_a_step_and_splitting_never_takes_one(texts, level):
         assert (change * sign >= 0).all()
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(TEXT, min_size=1, max_size=5))
+@pytest.mark.slow
+@settings(deadline=None, max_examples=8)
+@given(st.lists(TEXT, min_size=20, max_size=60))
 def test_a_layout_is_idempotent(texts):
     for name in LAYOUTS:
         once = of_every(to_layout(SPECS, name), rows(*texts))
@@ -384,6 +385,7 @@ def test_padding_aims_at_the_finer_trace_of_the_same_problem(tmp_path):
     assert child["granularity"] == 1
 
 
+@pytest.mark.slow
 def test_messy_traces_go_through_everything(tmp_path):
     messy = messy_traces().unique("response", maintain_order=True)
     corpus = corpus_of(tmp_path / "c", messy.to_dicts())
@@ -482,7 +484,7 @@ def test_a_recipe_converts_after_sampling(tmp_path):
     )
     cotmill.run(path, tmp_path / "out")
     formats = cotmill.Corpus(tmp_path / "out" / "corpus").traces().collect()["format"].value_counts()
-    assert dict(formats.rows()) == {"original": 4, "numbered": 4, "boxed": 4}
+    assert dict(formats.rows()) == {"original": 8, "numbered": 4, "boxed": 4}  # a merged trace keeps its format
 
 
 def test_the_command_line(tmp_path):
@@ -496,9 +498,9 @@ def test_the_command_line(tmp_path):
 def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path):
     sources = [trace(f"p{i}", FIVE, "19", granularity=5) for i in range(150)]
     says = recipe(tmp_path, "The answer is 18.", COARSE, extra="sample: {flush_rows: 8, flush_seconds: 0.05}\n")
-    says.write_text(says.read_text().replace("kind: scripted,", "kind: scripted, delay: 0.05,"))
+    says.write_text(says.read_text().replace("kind: scripted,", "kind: scripted, delay: 0.3,"))
     corpora = []
-    for name, kills in (("whole", []), ("killed", [0.75, 0.85, 0.95])):
+    for name, kills in (("whole", 0), ("killed", 2)):
         corpus = corpus_of(tmp_path / name, sources)
         command = [
             sys.executable,
@@ -512,11 +514,15 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path):
             "teacher",
         ]
         command += ["--recipe", str(says)]
-        for delay in kills:
+        ended = []
+        for _ in range(kills):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(delay)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            while process.poll() is None and not any(f.stat().st_size for f in (corpus.path / "journal").glob("*")):
+                time.sleep(0.002)
+            process.kill()  # some tries are flushed, others are open
+            ended.append(process.wait())
+            cotmill.Corpus(corpus.path)  # the journal becomes a shard: the next kill waits for a new one
+        assert not kills or -9 in ended
         subprocess.run(command, check=True, capture_output=True)
         held = cotmill.Corpus(corpus.path).traces().select("trace_id", "response").collect()
         assert held["trace_id"].n_unique() == held.height == 450  # the sources, and two tries for each

@@ -32,6 +32,10 @@ There a step holds whole prompts (see `engine_defaults`), so its buffers grow wi
 """
 
 
+SHUTDOWN_SECONDS = 1.0
+"""How long an engine that answers nothing any more may take to leave; then it is killed, which loses nothing."""
+
+
 class VllmTeacher:
     """A model run by vLLM. Implements `builders.teachers.Teacher`."""
 
@@ -137,7 +141,7 @@ class VllmTeacher:
         """Stop the engine; its processes are gone when this returns."""
         llm, self._llm = self._llm, None
         if llm is not None:
-            llm.shutdown()
+            llm.shutdown(timeout=SHUTDOWN_SECONDS)
             await asyncio.sleep(0)  # lets the engine's own task see that it was cancelled
         self._failure = self._log.text()
         self._log.close()
@@ -231,6 +235,9 @@ def engine_defaults(context: int) -> dict[str, Any]:
     return {
         "dtype": machine.cpu_dtype().value,
         "max_model_len": min(context, CPU_CONTEXT),
+        # A cached prefix counts in whole blocks. The usual 128 recompute most of what exemplars share; 32 is the
+        # least that CPU attention takes. 240 requests with four exemplars: 37 s with 128, 21 s with 32.
+        "block_size": 32,
         "kv_cache_memory_bytes": machine.kv_cache_bytes().value,
         # torch.compile takes two minutes to start and gains a quarter: pays after some 10 minutes.
         "enforce_eager": True,

@@ -20,7 +20,7 @@ LOWERED: Final = re.compile(
     r"|Before|Now|Next|First|Second|Third|Finally|Also|In|On|At|To|For|From|By|With|Each|Every|Both|All|Adding"
     r"|Subtracting|Multiplying|Dividing|Given|Let|Initially|Originally|Afterwards|Later|Altogether|Identify|Perform|Note|Start|Begin|Calculate|Compute"
     r"|Add|Subtract|Multiply|Divide|Determine|Find|Use|Write|Solve|Count|Compare|Combine|Initial|Number|Total|Division"
-    r"|Addition|Subtraction|Multiplication|Using|Substituting|Remaining)\b(?!\.)"
+    r"|Addition|Subtraction|Multiplication|Using|Substituting|Remaining)\b"
 )
 """Words that are written small inside a sentence; a name is not among them."""
 UNFINISHED: Final = re.compile(r"(?:[:,;=+*/×÷]|\\\]|\$\$|-)$")
@@ -81,14 +81,13 @@ def _shares(sizes: list[int], total: int) -> list[int]:
 
 def _grouped(run: tuple[str, ...], groups: int) -> list[str]:
     """A run of steps as so many groups of about equal size, each joined into one step."""
-    out: list[str] = []
+    out: list[list[str]] = []
     for place, step in enumerate(run):
-        same = place and place * groups // len(run) == (place - 1) * groups // len(run)
-        if same:
-            out[-1] = join(out[-1], step)
+        if place and place * groups // len(run) == (place - 1) * groups // len(run):
+            out[-1][-1:] = _joint(out[-1][-1], step)
         else:
-            out.append(step)
-    return out
+            out.append([step])
+    return ["".join(pieces) for pieces in out]
 
 
 def join(left: str, right: str) -> str:
@@ -99,13 +98,19 @@ def join(left: str, right: str) -> str:
     >>> join("1. Pam buys 24 eggs.", "2. She drops 5.")
     '1. Pam buys 24 eggs; she drops 5.'
     """
-    end, begin = left.rstrip(), right.lstrip() if not LABEL.match(right) else right[len(_label(right)) :]
+    return "".join(_joint(left, right))
+
+
+def _joint(left: str, right: str) -> tuple[str, str]:
+    """The end of one step and the beginning of the next, so that they read as one when put side by side."""
+    end, begin = left.rstrip(), right[len(_label(right)) :].lstrip()
     if UNFINISHED.search(end):
-        return f"{end} {_small(begin)}"
+        return f"{end} ", _small(begin)
     end = ENDED.sub("", end)
     if CONNECTIVE.match(begin):
-        return f"{end}, {begin[0].lower()}{begin[1:]}".replace(", so, ", ", so ")
-    return f"{end}; {_small(begin)}"
+        begin = "So " + begin[4:] if begin.startswith("So, ") else begin
+        return f"{end}, ", begin[0].lower() + begin[1:]
+    return f"{end}; ", _small(begin)
 
 
 def _label(step: str) -> str:
