@@ -108,6 +108,7 @@ def run(tmp_path_factory) -> Path:
         columns = "problem_id, question, verdict, marks_verify.answer as value"
         text = f"select {columns} from traces join marks_verify using (trace_id) where sample_index = 0"
         query(folder, text, format="parquet", out=folder / name / "results.parquet")
+    cotmill.reformat(folder / "corpus", ["numbered"])
     return folder
 
 
