@@ -317,9 +317,9 @@ def run(recipe: str | Path | Recipe, out: str | Path, *, overrides: Sequence[str
     """Sample, curate, evaluate, train and evaluate again; stages that are done are skipped.
 
     Returns:
-        What `out/summary.json` holds; see `cotmill.run.run`.
+        What `out/summary.json` holds; see `cotmill.running.run`.
     """
-    from cotmill.run import run as run_all
+    from cotmill.running import run as run_all
 
     return run_all(_recipe(recipe, overrides), Path(out))
 

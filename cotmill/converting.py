@@ -23,6 +23,7 @@ from curation.convert.layouts import LAYOUTS
 from curation.convert.rewriting import PADDED, RewriteFeed, Rewrites, Target, rows_of
 from curation.convert.sources import chosen
 from curation.guards import Guards, verdicts
+from curation.marks import mark, marks_file
 
 KINDS: dict[str, type[Regranularize] | type[Reformat]] = {"regranularize": Regranularize, "reformat": Reformat}
 OnTick = Callable[[Progress], None]
@@ -57,8 +58,8 @@ def convert(
 
     Returns:
         corpus, added (rows), conversions (one mapping per target and way: how, level, format, sources, made, held,
-        without) and interrupted. Of a teacher's also teacher, passed, failed (sources) and reasons of the attempts
-        made now.
+        without; of a teacher's also teacher, passed, failed (sources) and reasons of the attempts made now), guards
+        (of all children in the corpus: how many pass, how many fail for which reason) and interrupted.
 
     Raises:
         CotmillError: the corpus or the condition is wrong, a target does not exist, or a teacher is needed and
@@ -89,13 +90,24 @@ def convert(
                 done, interrupted = _rewrite(corpus, teacher, rewrites, target, sources, wanted.tries, recipe, on_tick)
                 reports.append(done)
                 if interrupted:
-                    return _summary(corpus_path, reports, interrupted)
-    return _summary(corpus_path, reports, interrupted)
+                    return _summary(corpus, reports, interrupted)
+    return _summary(corpus, reports, interrupted)
 
 
-def _summary(corpus: Path, reports: Sequence[dict[str, Any]], interrupted: bool) -> dict[str, Any]:
-    added = sum(report["made"] for report in reports)
-    return {"corpus": str(corpus), "added": added, "conversions": list(reports), "interrupted": interrupted}
+def _summary(corpus: Corpus, reports: Sequence[dict[str, Any]], interrupted: bool) -> dict[str, Any]:
+    """The figures of all conversions, once the guards have marked what is new."""
+    guards = Guards()
+    mark(corpus, [guards])
+    marks = pl.scan_parquet([marks_file(corpus, guards, shard) for shard in corpus.shards()], glob=False)
+    verdict = pl.when(pl.col("guards.ok")).then(pl.lit("pass")).otherwise(pl.col("guards.reason"))
+    judged = marks.filter(pl.col("guards.ok").is_not_null()).select(verdict=verdict).collect()["verdict"].value_counts()
+    return {
+        "corpus": str(corpus.path),
+        "added": sum(report["made"] for report in reports),
+        "conversions": list(reports),
+        "guards": dict(judged.sort("count", "verdict", descending=[True, False]).iter_rows()),
+        "interrupted": interrupted,
+    }
 
 
 def _targets(wanted: Regranularize | Reformat, specs: Specs) -> tuple[list[Free], list[Target]]:

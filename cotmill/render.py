@@ -151,6 +151,8 @@ def of_conversion(summary: Row) -> str:
     if any("passed" in one for one in rows):
         columns |= {"passed": "pass the guards", "failed": "no try passes"}
     head = f"{summary['added']:,} traces added to {summary['corpus']}"
+    if summary["guards"]:
+        lines.append(f"Guards, over all converted traces: {_counted(summary['guards'])}")
     if summary["interrupted"]:
         lines.append("Interrupted: what is finished is saved. The same command goes on from here.")
     return "\n".join([head, table(columns | {"without_child": "without a child"}, rows), *lines])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import cotmill
+
 ROOT = Path(__file__).parent.parent
 ORDER = ["builders", "curation", "training", "cotmill"]
 
@@ -60,3 +62,9 @@ def test_a_misspelt_name_lists_the_right_ones():
 
     with pytest.raises(AttributeError, match=r"no attribute 'smaple'; it has .*sample"):
         cotmill.smaple  # noqa: B018
+
+
+def test_no_module_hides_a_public_name():
+    """Importing `cotmill.x` binds the module to the name x of the package, whatever that name gave before."""
+    modules = {path.stem for path in Path(cotmill.__file__).parent.glob("*.py")}
+    assert modules & set(cotmill.__all__) == set()
