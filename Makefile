@@ -26,7 +26,7 @@ demo: setup ## sample, curate, train and compare, on this machine
 	$(BIN)/cotmill run recipes/demo.yaml --out runs/demo
 
 test: setup ## the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: setup ## formatting, lint and types, without changing anything
 	$(BIN)/ruff format --check .
