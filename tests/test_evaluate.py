@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from builders.errors import CotmillError
+from builders.errors import CotmillError, Occupied
 from builders.schema import PROBLEMS, TRACES
 from training.config import EvaluateConfig
 from training.evaluate import ANSWERED, ASKED, DONE, RESULTS, compare_evaluations, evaluate, judge, messages, summarise
@@ -122,4 +122,6 @@ def test_a_random_model_under_vllm_answers_nothing_readable(tmp_path, tiny_llama
     lines: list[str] = []
     again = evaluate(tiny_llama, asked, config, tmp_path, log=lines.append)  # starts no engine
     assert again.fingerprint == report.fingerprint
+    with pytest.raises(Occupied, match="--overwrite"):
+        evaluate(tiny_llama, asked, config.model_copy(update={"max_tokens": 3}), tmp_path)
     assert lines == [f"already evaluated: {tmp_path / DONE}"]

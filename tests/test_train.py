@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from builders import config as builders_config
-from builders.errors import CotmillError
+from builders.errors import CotmillError, Occupied
 from tests.models import CHAT_TEMPLATE
 from training.checkpoints import is_whole, last_whole, mark_whole
 from training.config import LoraSection, TrainConfig
@@ -239,13 +239,16 @@ def test_the_loss_falls_and_the_model_loads(sums, tmp_path, tiny_llama, capfd):
 
 
 @pytest.mark.train
-def test_a_finished_run_is_not_repeated_and_another_setting_is(sums, tmp_path, tiny_llama):
+def test_a_finished_run_is_not_repeated_and_another_is_not_overwritten_unasked(sums, tmp_path, tiny_llama):
     one = TrainConfig(student=str(tiny_llama), sft={**FAST, "max_steps": 1})
     first = train(sums, one, tmp_path / "out")
     lines: list[str] = []
     assert train(sums, one, tmp_path / "out", log=lines.append).fingerprint == first.fingerprint
     assert lines == [f"already trained: {tmp_path / 'out' / DONE}"]
-    other = train(sums, one.model_copy(update={"seed": 1}), tmp_path / "out", log=lines.append)
+    changed = one.model_copy(update={"seed": 1})
+    with pytest.raises(Occupied, match="--overwrite"):
+        train(sums, changed, tmp_path / "out")
+    other = train(sums, changed, tmp_path / "out", overwrite=True)
     assert other.fingerprint != first.fingerprint
 
 
