@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 from builders.config import Config
 from builders.errors import SourceError
 from builders.schema import AnswerType
+from builders.yaml import read_yaml
 
 Text = Annotated[str, Field(pattern=r"\S")]
 """A text that says something."""
@@ -176,7 +177,7 @@ def shipped_specs() -> Specs:
     names = ("granularity.yaml", "formats.yaml", "asking.yaml", "convert.yaml")
     sections: dict[str, Any] = {}
     for name in names:
-        sections |= yaml.safe_load((folder / name).read_text())
+        sections |= read_yaml((folder / name).read_text())
     return Specs(**sections)
 
 
@@ -189,7 +190,7 @@ def load_specs(path: Path | None) -> Specs:
     if path is None:
         return shipped_specs()
     try:
-        own = yaml.safe_load(path.read_text())
+        own = read_yaml(path.read_text())
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file of level and format specs (sample.specs).") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:

@@ -10,7 +10,6 @@ import ast
 import difflib
 import inspect
 import itertools
-import re
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from pydantic_core import ErrorDetails
 
 from builders.config import AnyTeacher, Config, ProblemSource, SampleConfig
 from builders.errors import RecipeError
+from builders.yaml import read_yaml
 from curation.config import CurateConfig
 from curation.convert.config import Conversion
 from training.config import EvaluateConfig, TrainConfig
@@ -81,7 +81,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        data = _read_yaml(path.read_text())
+        data = read_yaml(path.read_text())
     except FileNotFoundError:
         near = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))[:5]) if path.parent.is_dir() else ""
         hint = f"in that directory: {near}" if near else f"and no recipe in {path.parent}"
@@ -118,19 +118,6 @@ def _validate(model: type[M], data: dict[str, Any], overrides: Sequence[str], na
     if problems:
         raise RecipeError(name, problems)
     return made
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which `5e-5` is a number: PyYAML follows YAML 1.1 and takes it for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def _read_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -182,9 +169,9 @@ def _override(data: dict[str, Any], text: str) -> str | None:
         for step in parents:
             target = target[int(step)] if isinstance(target, list) else target.setdefault(step, {})
         if isinstance(target, list):
-            target[int(last)] = _read_yaml(value)
+            target[int(last)] = read_yaml(value)
         elif isinstance(target, dict):
-            target[last] = _read_yaml(value)
+            target[last] = read_yaml(value)
         else:
             return f"--set {text}: `{'.'.join(parents)}` is the value {target!r} and has no keys"
     except (ValueError, IndexError):

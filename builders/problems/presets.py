@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 from builders.answers import boxed
 from builders.config import ColumnMap, Config, PresetSource
@@ -16,6 +15,7 @@ from builders.problems.columns import read_columns
 from builders.problems.hub import read_hub
 from builders.problems.table import Loaded, concat_raw, finish
 from builders.schema import PROBLEMS, AnswerType
+from builders.yaml import read_yaml
 
 
 class Preset(Config):
@@ -49,7 +49,7 @@ class Preset(Config):
 def presets() -> dict[str, Preset]:
     """All presets by short name."""
     text = files("builders.problems").joinpath("presets.yaml").read_text("utf-8")
-    return {name: Preset.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+    return {name: Preset.model_validate(entry) for name, entry in read_yaml(text).items()}
 
 
 def assumed_preset(source: PresetSource) -> Loaded:

@@ -13,10 +13,10 @@ from importlib.resources import files
 from typing import TypeVar
 
 import polars as pl
-import yaml
 
 from builders.config import Config, WordsSource
 from builders.problems.table import RAW, Loaded, finish
+from builders.yaml import read_yaml
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Parts(Config):
 
 @cache
 def _parts() -> Parts:
-    return Parts.model_validate(yaml.safe_load(files("builders.problems").joinpath("words.yaml").read_text("utf-8")))
+    return Parts.model_validate(read_yaml(files("builders.problems").joinpath("words.yaml").read_text("utf-8")))
 
 
 def load_words(source: WordsSource) -> Loaded:
