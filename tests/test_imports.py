@@ -68,3 +68,8 @@ def test_no_module_hides_a_public_name():
     """Importing `cotmill.x` binds the module to the name x of the package, whatever that name gave before."""
     modules = {path.stem for path in Path(cotmill.__file__).parent.glob("*.py")}
     assert modules & set(cotmill.__all__) == set()
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_a_package_says_that_it_is_typed(package):
+    assert (ROOT / package / "py.typed").is_file()
