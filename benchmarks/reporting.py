@@ -9,8 +9,8 @@ Targets: 120 s, 2 GiB.
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -78,7 +78,10 @@ def make_corpus(folder: Path, source: str | None) -> Corpus:
     return corpus
 
 
-def main(source: str | None = None) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", nargs="?", help="repeat its traces instead of making some up")
+    source = parser.parse_args().corpus
     with tempfile.TemporaryDirectory() as folder:
         corpus = make_corpus(Path(folder) / "corpus", source)
         seconds = []
@@ -94,4 +97,4 @@ def main(source: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()
