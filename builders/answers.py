@@ -113,8 +113,9 @@ def _bare(value: pl.Series) -> pl.Series:
         _line(value.str.replace(r"(?s)^.*####", ""))
         .str.replace_all(r"\\[()\[\]]", "")
         .str.replace_all(_TEXT, " ${1} ")
+        .str.replace_all(_TEXT, " ${1} ")  # one within another
         .str.replace(r"^[\s$*`\"'“”‘’]+", "")
-        .str.replace(r"[\s$*`\"'“”‘’.,;:!?]+$", "")
+        .str.replace(r"[\s$*`\"'“”‘’.,;:?]+$", "")
         .str.replace(r"^\\(?:boxed|fbox)\s*\{(.*)\}$", "$1")
         .str.strip_chars_start(" ")
         .str.strip_chars_end(" .")
@@ -130,7 +131,7 @@ _CHOICE_PREFIX = r"(?i)^(?:(?:the |correct |right |final )*(?:answer|option|choi
 
 def _choice(value: pl.Series) -> pl.Series:
     # A letter alone, in brackets, or before a delimiter: the `A` of `A cat` is a word.
-    said = _bare(value).str.replace(_CHOICE_PREFIX, "")
+    said = _bare(value).str.replace(_CHOICE_PREFIX, "").str.strip_chars_end("! ")
     letter = said.str.extract_groups(r"^(?:[(\[{]\s*([A-Za-z])\s*[)\]}]|([A-Za-z])(?:\s*[).:\]]|\s+[-–—]\s|$))").struct
     return pl.select(pl.coalesce(letter.field("1"), letter.field("2"))).to_series().str.to_uppercase()
 
@@ -171,6 +172,7 @@ def _latex(value: pl.Series) -> pl.Series:
         .str.replace_all(",", ", ", literal=True)
         .str.replace(r"^(-?)([0-9]+)/([0-9]+)$", r"$1\frac{$2}{$3}")
         .str.replace(r"^\\frac\{-([0-9]+)\}\{([0-9]+)\}$", r"-\frac{$1}{$2}")
+        .str.replace(r"^\([a-z](?:, [a-z])+\)=\(", "(")
         .str.replace_all(_ROW_BREAK, r"\\", literal=True)
         .str.strip_chars(" ")
     )

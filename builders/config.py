@@ -41,6 +41,22 @@ class WordsSource(Config):
     """Name written into the `split` column."""
 
 
+class ArithmeticSource(Config):
+    """Built-in chains of operations with exact solutions at six levels of granularity, for studies without a model."""
+
+    source: Literal["arithmetic"]
+    count: int = Field(100, ge=1)
+    """How many problems."""
+    seed: int = 0
+    """Another seed gives other problems."""
+    steps: int = Field(3, ge=1, le=8)
+    """Operations in a chain; one of them is a product."""
+    largest: int = Field(99, ge=9, le=999)
+    """Largest number in a question; results may be ten times as large."""
+    split: str = "train"
+    """Name written into the `split` column."""
+
+
 class GymSource(Config):
     """A reasoning-gym generator (`pip install 'cotmill[gym]'`)."""
 
@@ -130,7 +146,7 @@ class PresetSource(Config):
 
 
 ProblemSource = Annotated[
-    WordsSource | GymSource | FileSource | HubSource | PresetSource, Field(discriminator="source")
+    WordsSource | ArithmeticSource | GymSource | FileSource | HubSource | PresetSource, Field(discriminator="source")
 ]
 
 

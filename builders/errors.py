@@ -24,10 +24,10 @@ class CotmillError(Exception):
 class RecipeError(CotmillError):
     """A recipe cannot run. Holds every problem found, not only the first."""
 
-    def __init__(self, recipe: str, problems: Sequence[str]) -> None:
+    def __init__(self, recipe: str, problems: Sequence[str], check: str = "cotmill check {}") -> None:
         self.recipe, self.problems = recipe, tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in problems)
-        again = f" Check again: cotmill check {recipe}" if PurePath(recipe).suffix else ""  # else it is no file
+        again = f" Check again: {check.format(recipe)}" if PurePath(recipe).suffix else ""  # else it is no file
         super().__init__(f"{recipe} cannot run:\n{lines}\nNothing was written.{again}")
 
 

@@ -2,11 +2,12 @@
 
 Reads decimals, scientific notation, fractions and mixed numbers with signs, currency, thousands
 separators and a unit around them. What means another number than its digits say is unreadable
-(`2 dozen`, `12 and a half`, `3x`), and so is more than one number.
+(`2 dozen`, `12 and a half`, `3x`, `12k`, `2π`, `5!`), and so is more than one number.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 import polars as pl
@@ -20,15 +21,30 @@ NUMBER: Final = (
     r"^(?P<sign>[-+]?)\s*"
     r"(?:(?:(?P<mixed>[0-9]{1,9})\s+)?(?P<over>[0-9]{1,18})\s*/\s*(?P<under>[0-9]{1,18})"
     r"|(?P<whole>[0-9]+)\.?(?P<part>[0-9]*)|\.(?P<only>[0-9]+))"
-    r"(?:\s*(?:[eE]|[x×*]\s*10\s*\^)\s*\{?(?P<power>[-+]?[0-9]{1,3})\}?)?"
+    r"(?:\s*(?:[eE]|[x×*]\s*10\s*(?:\^|\*\*))\s*[{(]?(?P<power>[-+]?[0-9]{1,3})[})]?)?"
     r"(?:\s*(?P<scale>(?i:hundred|thousand|million|billion|trillion))\b)?"
     r"(?P<unit>.*)$"
 )
-UNIT: Final = r"^\s*[%‰°$€£¥₹¢]?(?:[\s-]*[\p{L}(](?:\p{L}\^?\{?-?[0-9]\}?|[^0-9=+*<>|√π\\])*)?$"
+UNIT: Final = r"^\s*[%°$€£¥₹¢]?(?:[\s-]*[\p{L}(](?:\p{L}\^?\{?-?[0-9]\}?|[^0-9=+*<>|√π\\])*)?$"
 """A digit only as a power glued to a letter (`cm^2`, `m2`): `5 apples and 3 pears` is no number."""
 
-OTHER_NUMBER: Final = r"(?i)^\s*[xyznie]\s*$|\b(?:and (?:a|an|one|two|three|half)|half|dozens?|plus|minus|pi|sqrt)\b"
-CURRENCY: Final = r"(?i)^\s*([-+]?)\s*(?:us\s*\$|usd|eur|gbp|inr|rs\.?)?\s*[$€£¥₹]?\s*([-+]?)\s*(\.?[0-9])"
+OTHER_NUMBER: Final = (
+    r"(?i)^\s*[abeiknoqruxyz]\s*$|^\s*(?-i:[MGT]|MM)\b|(?-i:[α-λν-ωΑ-Ψ])"
+    r"|\b(?:and (?:a|an|one|two|three|half)|half|halves|dozens?|plus|minus|pi|sqrt|squared|cubed|factorial"
+    r"|k|mil|mill|[bm]n|lakhs?|crores?|(?:thi|fou|fif|six|seven|eigh|nin|ten|hundred|thousand|million)r?(?:d|th)s"
+    r"|not|wrong|incorrect|or|maybe)\b|n['’]t\b"
+)
+"""Behind a number, these make it another one or none."""
+GLUED: Final = r"^([a-zA-Z]{1,2})(?:[^a-zA-Z0-9]|$)"
+GLUED_UNITS: Final = (
+    *("m", "km", "cm", "mm", "mi", "yd", "ft", "in", "g", "kg", "mg", "lb", "oz", "l", "ml", "cl", "dl", "s", "ms"),
+    *("h", "hr", "am", "pm", "st", "nd", "rd", "th", "c", "f", "w", "kw", "v", "j", "n", "mb", "gb", "tb"),
+)
+"""What may stick to a number and leave it a number; `12k` and `3a` are others."""
+CURRENCY: Final = (
+    r"(?i)^\s*([-+]?)\s*(?:(?:us|a|c|nz|hk)\s*\$|usd|eur|gbp|inr|cad|aud|chf|jpy|rs\.?)?\s*[$€£¥₹₩₽]?\s*"
+    r"([-+]?)\s*(\.?[0-9])"
+)
 SPELT: Final = r"^(?:0|-?[1-9][0-9]*)$"
 """Whole numbers in their canonical spelling, most of all answers: nothing left to do."""
 
@@ -36,6 +52,11 @@ GROUPED: Final = (
     r"^(?P<sign>[-+]?)(?P<number>[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]{1,3}(?:[ '_][0-9]{3})+)"
     r"(?P<rest>(?:[^0-9,/].*)?)$"
 )
+FRACTIONS: Final = {sign: " " + unicodedata.normalize("NFKC", sign).replace("⁄", "/") for sign in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
+WIDE: Final = {chr(ord(sign) + 0xFEE0): sign for sign in "0123456789.,%+-/"}
+"""Full-width forms."""
+RAISED: Final = {**{sign: str(i) for i, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "⁻": "-", "⁺": ""}
+POWER_OF_TEN: Final = r"([x×*·⋅]\s*10)([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
 FRAC: Final = r"\\[dtc]?frac\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))"
 
 
@@ -66,7 +87,9 @@ def _read(text: pl.Series) -> pl.Series:
         "mixed",
         "over",
         "under",
-        readable=pl.col("unit").str.contains(UNIT) & ~pl.col("unit").str.contains(OTHER_NUMBER),
+        readable=pl.col("unit").str.contains(UNIT)
+        & ~pl.col("unit").str.contains(OTHER_NUMBER)
+        & pl.col("unit").str.extract(GLUED, 1).str.to_lowercase().is_in(GLUED_UNITS).fill_null(True),
         whole=pl.col("whole").fill_null(""),
         part=pl.coalesce("part", "only", pl.lit("")),
         power=pl.col("power").cast(pl.Int64).fill_null(0)
@@ -82,10 +105,15 @@ def _read(text: pl.Series) -> pl.Series:
 
 def _ascii(text: pl.Series) -> pl.Series:
     """One kind of minus sign, plain fractions for LaTeX ones, no currency, nothing before an equals sign."""
+    if text.str.contains(r"[^\x00-\x7f]").any():
+        text = text.str.replace_many({**WIDE, **FRACTIONS, "⁄": "/"}).str.replace_all(r"[−‒–—﹣]", "-")
+        raised = text.str.contains(POWER_OF_TEN).fill_null(False)
+        if raised.any():
+            text = text.zip_with(~raised, text.str.replace(POWER_OF_TEN, "$1^$2").str.replace_many(RAISED))
     return (
-        text.str.replace_all(r"[−–—﹣－]", "-")
+        text.str.replace(r"^\s*(\\[dtc]?frac)\s*\{\s*-", "-$1{")
         .str.replace_all(FRAC, " $1$2/$3$4")
-        .str.replace_all(r"\\times|\\cdot", "×")
+        .str.replace_all(r"\\times|\\cdot|[·⋅]", "×")
         .str.replace_all(r"\{,\}", ",")
         .str.replace_all(r"\\!", "")
         .str.replace_all(r"\\[,;: ]|[\u00a0\u2009\u202f]", " ")

@@ -35,7 +35,7 @@ from builders.traces import joint_rows, trace_row
 Judge = Callable[[pl.DataFrame], pl.Series]
 """Verdicts (String) for rows with the columns JUDGED; `correct` is the one that counts."""
 
-JUDGED = ("response", "answer", "reasoning", "status", "gold_value", "answer_type", "choices")
+JUDGED = ("response", "answer", "reasoning", "status", "gold", "gold_value", "answer_type", "choices")
 
 TICK = 0.05
 """Seconds between two looks at what waits: rows to judge, rows to flush, figures to show."""

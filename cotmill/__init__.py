@@ -18,19 +18,25 @@ if TYPE_CHECKING:
     from builders.corpus import Corpus as Corpus
     from builders.errors import CotmillError as CotmillError
     from builders.errors import RecipeError as RecipeError
+    from cotmill.api import advise as advise
     from cotmill.api import check as check
+    from cotmill.api import compare as compare
     from cotmill.api import curate as curate
+    from cotmill.api import diff as diff
     from cotmill.api import evaluate as evaluate
     from cotmill.api import export_traces as export_traces
     from cotmill.api import import_traces as import_traces
     from cotmill.api import preview as preview
+    from cotmill.api import publish as publish
     from cotmill.api import reformat as reformat
     from cotmill.api import regranularize as regranularize
     from cotmill.api import report as report
     from cotmill.api import run as run
     from cotmill.api import sample as sample
     from cotmill.api import sql as sql
+    from cotmill.api import study as study
     from cotmill.api import train as train
+    from cotmill.api import verify_published as verify_published
     from cotmill.recipe import Recipe as Recipe
     from cotmill.recipe import load_recipe as load_recipe
 
@@ -41,40 +47,52 @@ _HOME = {
     "CotmillError": "builders.errors",
     "Recipe": "cotmill.recipe",
     "RecipeError": "builders.errors",
+    "advise": "cotmill.api",
     "check": "cotmill.api",
+    "compare": "cotmill.api",
     "curate": "cotmill.api",
+    "diff": "cotmill.api",
     "evaluate": "cotmill.api",
     "export_traces": "cotmill.api",
     "import_traces": "cotmill.api",
     "load_recipe": "cotmill.recipe",
     "preview": "cotmill.api",
+    "publish": "cotmill.api",
     "reformat": "cotmill.api",
     "regranularize": "cotmill.api",
     "report": "cotmill.api",
     "run": "cotmill.api",
     "sample": "cotmill.api",
     "sql": "cotmill.api",
+    "study": "cotmill.api",
     "train": "cotmill.api",
+    "verify_published": "cotmill.api",
 }
 __all__ = [
     "Corpus",
     "CotmillError",
     "Recipe",
     "RecipeError",
+    "advise",
     "check",
+    "compare",
     "curate",
+    "diff",
     "evaluate",
     "export_traces",
     "import_traces",
     "load_recipe",
     "preview",
+    "publish",
     "reformat",
     "regranularize",
     "report",
     "run",
     "sample",
     "sql",
+    "study",
     "train",
+    "verify_published",
 ]
 
 

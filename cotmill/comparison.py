@@ -16,9 +16,9 @@ import polars as pl
 from builders.corpus import Corpus
 from builders.disk import replacing
 from builders.errors import CotmillError
-from cotmill.figures import draw
 from curation.compare import DEFECTS, Comparison, compare
 from curation.defects import MEANINGS
+from curation.figures import draw
 from curation.wording import GRAM, PAIRS_OF, SAMPLE
 
 Row = Mapping[str, Any]

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from builders.sampling import Progress
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
     from rich.table import Table
+
+    from training.study.arms import Arm
 
 
 @contextmanager
@@ -61,3 +64,64 @@ def figures(progress: Progress) -> str:
         left = (progress.planned - progress.done) * seconds / progress.done
         parts.append(f"{left / 60:.0f} min left" if left >= 90 else f"{left:.0f} s left")
     return ", ".join(parts)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Yield a function that shows how many shards of a pass are done; None when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        *(progress.TextColumn("{task.description}"), progress.BarColumn()),
+        *(progress.MofNCompleteColumn(), progress.TimeElapsedColumn()),
+    )
+    tasks: dict[str, TaskID] = {}
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def update(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(f"[bold]{title}[/] {name}", total=total)
+            shown.update(tasks[name], completed=done)
+
+        yield update
+
+
+@contextmanager
+def hub_bars() -> Iterator[None]:
+    """Let the Hub's client show its progress bars on a terminal, and nowhere else."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextmanager
+def arms_bar() -> Iterator[Callable[[int, int, Arm], None] | None]:
+    """Yield a function that shows which arm of a study runs; None when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        *(progress.TextColumn("[bold]{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()),
+        *(progress.TimeElapsedColumn(), progress.TextColumn("{task.fields[arm]}")),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("arms", arm="")
+
+        def update(done: int, total: int, arm: Arm) -> None:
+            shown.update(task, completed=done, total=total, arm=arm.label())
+
+        yield update

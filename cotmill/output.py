@@ -47,6 +47,11 @@ def result_json(value: Any) -> None:
     result(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def in_colour() -> bool:
+    """Whether results go to a terminal that may be coloured (https://no-color.org)."""
+    return os.isatty(1 if _results is None else _results) and not os.environ.get("NO_COLOR")
+
+
 def say(text: str) -> None:
     """Write a line for people to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that prints

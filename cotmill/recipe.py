@@ -44,10 +44,10 @@ class Recipe(Config):
     """What it is for, in a sentence."""
     seed: int = 0
     """Base seed of sampling; part of every trace's identity."""
-    problems: list[ProblemSource]
-    """Where problems come from; one source or a list."""
-    teacher: list[AnyTeacher]
-    """Who answers; one teacher or a list."""
+    problems: list[ProblemSource] = []
+    """Where problems come from; one source or a list. Sampling needs it, curating a corpus does not."""
+    teacher: list[AnyTeacher] = []
+    """Who answers; one teacher or a list. Sampling needs it, curating a corpus does not."""
     sample: SampleConfig = SampleConfig()
     """How much to ask, and in which forms."""
     convert: list[Conversion] = []
@@ -79,6 +79,18 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: with every problem found: no such file, not YAML, unknown keys (with the nearest
             known one), values out of range, overrides that lead nowhere.
     """
+    return load_file(Recipe, path, overrides)
+
+
+M = TypeVar("M", bound=Config)
+
+
+def load_file(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> M:
+    """Read a YAML file of any kind; see `load_recipe`.
+
+    Raises:
+        RecipeError: see `load_recipe`.
+    """
     path = Path(path)
     try:
         data = read_yaml(path.read_text())
@@ -90,7 +102,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(str(path), [f"not a YAML file: {error}"]) from None
     if not isinstance(data, dict):
         raise RecipeError(str(path), [f"holds a {type(data).__name__}, not a mapping of sections"])
-    return _validate(Recipe, _absolute(data, path.parent), overrides, str(path))
+    return _validate(model, _absolute(data, path.parent), overrides, str(path))
 
 
 def load_training(overrides: Sequence[str] = ()) -> TrainConfig:
@@ -106,7 +118,18 @@ class _TrainingAlone(Config):
     train: TrainConfig
 
 
-M = TypeVar("M", bound=Config)
+def load_evaluation(problems: Sequence[Mapping[str, Any]], overrides: Sequence[str] = ()) -> HeldOut:
+    """The `evaluate` section made of problem sources and `evaluate.key=value` overrides alone, without a recipe.
+
+    Raises:
+        RecipeError: see `load_recipe`.
+    """
+    data = {"evaluate": {"problems": [dict(source) for source in problems]}}
+    return _validate(_EvaluationAlone, data, overrides, "evaluate").evaluate
+
+
+class _EvaluationAlone(Config):
+    evaluate: HeldOut
 
 
 def _validate(model: type[M], data: dict[str, Any], overrides: Sequence[str], name: str) -> M:
@@ -114,7 +137,7 @@ def _validate(model: type[M], data: dict[str, Any], overrides: Sequence[str], na
     try:
         made = model.model_validate(data)
     except ValidationError as error:
-        problems += [_explain(e) for e in error.errors()]
+        problems += [_explain(e, model) for e in error.errors()]
     if problems:
         raise RecipeError(name, problems)
     return made
@@ -183,7 +206,7 @@ def _override(data: dict[str, Any], text: str) -> str | None:
     return None
 
 
-_PATH_KEYS = {"path", "specs"}
+_PATH_KEYS = {"path", "specs", "select", "dataset", "corpus", "recipe"}
 
 
 def _absolute(node: Any, base: Path) -> Any:
@@ -203,13 +226,13 @@ def _beside(value: Any, base: Path) -> Any:
     return value
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
     """One line for one pydantic error: where, what, and the nearest known key."""
     location = [part for part in error["loc"] if part not in _TAGS]
     where = ".".join(map(str, location)) or "the recipe"
     match error["type"]:
         case "extra_forbidden":
-            known = sorted(_keys_at(error["loc"][:-1]))
+            known = sorted(_keys_at(error["loc"][:-1], model))
             near = difflib.get_close_matches(str(location[-1]), known, n=1)
             guess = f" (did you mean `{near[0]}`?)" if near else ""
             return f"{where}: no such key{guess}; known: {', '.join(known)}"
@@ -223,7 +246,7 @@ def _explain(error: ErrorDetails) -> str:
     return f"{where}: {error['msg'].removeprefix('Value error, ')} (it is {_short(error['input'])})"
 
 
-_TAGS = {"words", "gym", "file", "hub", "preset", "vllm", "server", "scripted", "reference"}
+_TAGS = {"words", "arithmetic", "gym", "file", "hub", "preset", "vllm", "server", "scripted", "reference"}
 """Discriminators, which pydantic puts into error locations and a recipe does not write there."""
 
 
@@ -232,21 +255,22 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _keys_at(location: Iterable[int | str]) -> set[str]:
-    """The keys a recipe may have at a location of a validation error."""
-    models: list[type[BaseModel]] = [Recipe]
+def _keys_at(location: Iterable[int | str], model: type[BaseModel]) -> set[str]:
+    """The keys a file may have at a location of a validation error."""
+    models: list[type[BaseModel]] = [model]
     for part in location:
         if isinstance(part, int):
             continue
         if part in _TAGS:
             models = [m for m in models if part in _literals(m)] or models
         else:
-            models = [
+            found = [
                 m
                 for model in models
                 if part in model.model_fields
                 for m in _models(model.model_fields[part].annotation)
             ]
+            models = found or models  # a name in a mapping of models is no field
     return {name for model in models for name in model.model_fields}
 
 

@@ -6,7 +6,10 @@ import io
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.preview import Shown
 
 Row = Mapping[str, Any]
 
@@ -162,14 +165,96 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
+def of_marking(summary: Row) -> str:
+    """What each pass did, and the rows that it could not mark."""
+    columns = {
+        "pass": "pass",
+        "shards": "shards marked",
+        "found": "found",
+        "seconds": "seconds",
+        "failed": "failed rows",
+    }
+    rows = [
+        {
+            "pass": name,
+            "shards": count,
+            "found": summary["reused"][name],
+            "seconds": f"{summary['seconds'][name]:.1f}",
+            "failed": summary["failed"].get(name),
+        }
+        for name, count in summary["computed"].items()
+    ]
+    failures = [
+        f"{name} could not mark {failure['trace_id']}: {failure['error']}"
+        for name, found in summary["failures"].items()
+        for failure in found
+    ]
+    return "\n".join([f"{summary['rows']:,} traces marked", table(columns, rows), *failures])
+
+
+def of_verdicts(summary: Row) -> str:
+    """How many traces of each arm have which verdict."""
+    verdicts = ("correct", "incorrect", "unparseable", "timeout", "no_gold")
+    told = [verdict for verdict in verdicts if any(row.get(verdict) for row in summary["arms"])]
+    columns = {"teacher": "teacher", "granularity": "level", "format": "format", **{v: v for v in told}}
+    return f"{summary['rows']:,} traces\n{table(columns, summary['arms'])}"
+
+
+def of_passes(summary: Row) -> str:
+    """Each pass in a paragraph."""
+    parts = []
+    for said in summary["passes"]:
+        lines = [f"{said['pass']}{'  (needs all traces)' if said.get('whole_corpus') else ''}", f"  {said['does']}"]
+        if given := said.get("parameters"):
+            lines.append("  parameters: " + ", ".join(f"{key}={value}" for key, value in given.items()))
+        lines += [f"  marks: {', '.join(said.get('marks', ()))}"] if said.get("marks") else []
+        lines += [f"  {key}: {said[key]}" for key in ("source", "cost") if said.get(key)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def of_show(summary: Row) -> str:
+    """Traces with their marks, the words that made them in brackets."""
+    from cotmill.showing import bracketed
+
+    parts = [f"{summary['pass']}: traces where {summary['where']}"]
+    for row in summary["rows"]:
+        level = f" level {row['granularity']}" if row["granularity"] is not None else ""
+        lines = [f"{row['trace_id']}  {row['teacher']}{level} {row['format'] or ''}".rstrip()]
+        lines.append(f"  question  {bracketed(row['question'] or '', row['spans'], 'question')}")
+        lines.append(f"  gold      {row['gold']}")
+        after = _indented(bracketed(row["text"] or "", row["spans"], "text"))
+        if row["before"] is None:
+            lines.append(f"  trace     {after}")
+        else:
+            lines += [f"  before    {_indented(row['before'])}", f"  after     {after}"]
+        marks = row["marks"] or {}
+        lines += [f"  {mark}: {value}" for mark, value in marks.items() if value not in (None, False, [])]
+        lines += [f"  {span['mark']}: {span['note']}" for span in row["spans"] if span["note"]]
+        parts.append("\n".join(lines))
+    if not summary["rows"]:
+        parts.append("None.")
+    return "\n\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    return text.strip().replace("\n", "\n" + " " * 12)
+
+
 def of_curation(summary: Row) -> str:
     """How many rows went in, were kept, and were removed for which reason."""
     removed = ", ".join(f"{reason} {count:,}" for reason, count in summary["removed"].items()) or "none"
-    return (
+    lines = [
         f"{summary['rows']:,} traces: {summary['kept']:,} kept, "
-        f"{summary['rows'] - summary['kept']:,} removed ({removed})\n"
-        f"Load it: datasets.load_dataset({summary['dataset']!r})"
-    )
+        f"{summary['rows'] - summary['kept']:,} removed ({removed})"
+    ]
+    if pairs := summary.get("pairs"):
+        lines.append(f"{sum(pairs.values()):,} preference pairs ({_counted(pairs)})")
+    if short := summary.get("shortfall"):
+        lines.append(f"The mixture lacks {sum(short.values()):,} traces ({_counted(short)})")
+    if overlaps := summary.get("overlaps"):
+        lines.append(f"{overlaps:,} questions are in two splits, or in train though held out; it was allowed")
+    return "\n".join([*lines, f"Load it: datasets.load_dataset({summary['dataset']!r})"])
 
 
 def of_report(summary: Row) -> str:
@@ -215,9 +300,20 @@ def of_training(summary: Row) -> str:
     )
 
 
-def of_evaluation(summary: Row) -> str:
-    """Accuracy with its interval, and what else there is to know about the answers."""
-    return f"{_accuracy(summary)}; {_ending(summary)}"
+def of_preview(shown: Shown, *, colour: bool = False) -> str:
+    """Rows as a student meets them, what carries loss marked, and what there is to know about all of them."""
+    rows = [
+        f"--- row {number} of {shown.total:,}: {len(row.ids)} tokens, {sum(row.trained)} in the loss\n"
+        + (row.coloured() if colour else str(row))
+        for number, row in enumerate(shown.rows, 1)
+    ]
+    notes = [f"note: {note}" for note in shown.notes]
+    left_out = [f"{count:,} rows left out ({why})" for why, count in shown.left_out.items()]
+    total = (
+        f"{shown.objective}: {shown.total:,} rows, {shown.tokens:,} tokens in an epoch,"
+        f" {shown.trained_tokens:,} in the loss"
+    )
+    return "\n".join([*rows, *notes, *left_out, total])
 
 
 def of_run(summary: Row) -> str:
@@ -242,7 +338,7 @@ def of_run(summary: Row) -> str:
     if summary.get("eval_before"):
         for name in ("before", "after"):
             one = summary[f"eval_{name}"]
-            parts += [f"{name.capitalize():<7} {_accuracy(one)}; {_ending(one)}"] if one else []
+            parts += [f"{name.capitalize():<7} {accuracy_of(one)}; {ending_of(one)}"] if one else []
     if change := summary.get("change"):
         low, high = change["interval"]
         parts.append(
@@ -257,12 +353,12 @@ def _share(part: int | None, whole: int) -> str:
     return "-" if part is None else f"{part / max(whole, 1):.0%}"
 
 
-def _accuracy(one: Row) -> str:
+def accuracy_of(one: Row) -> str:
     low, high = one["interval"]
     return f"{one['accuracy']:.1%} correct [{low:.1%}, {high:.1%}] of {one['n']:,}"
 
 
-def _ending(one: Row) -> str:
+def ending_of(one: Row) -> str:
     return (
         f"{one['unparseable_share']:.0%} unparseable, {one['truncated_share']:.0%} truncated, "
         f"{one['mean_tokens']:.0f} tokens an answer"

@@ -30,6 +30,7 @@ from cotmill import api
 from cotmill.output import say
 from cotmill.recipe import Recipe, as_mapping
 from curation.dataset import read_manifest
+from curation.layout import files_of
 
 
 def run(recipe: Recipe, out: Path) -> dict[str, Any]:
@@ -61,14 +62,16 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
     if recipe.train and recipe.evaluate:
         say("testing the student before training ...")
         student = recipe.train.student
-        before = _replace(out / "before", lambda: api.evaluate(student, recipe, out / "before"))
+        before = _replace(out / "before", lambda: api.evaluate(student, out / "before", recipe=recipe))
     if recipe.train:
         say("training ...")
         trained = _replace(out / "student", lambda: api.train(out / "dataset", out / "student", recipe=recipe))
     if trained and recipe.evaluate:
         say("testing it again ...")
         model = trained["model"]
-        after = _replace(out / "after", lambda: api.evaluate(model, recipe, out / "after"))
+        after = _replace(
+            out / "after", lambda: api.evaluate(model, out / "after", recipe=recipe, trained_on=[out / "dataset"])
+        )
         change = _change(out)
     corpus = Corpus(out / "corpus")
     summary = {
@@ -111,7 +114,7 @@ def by_level(corpus: Corpus, dataset: Path) -> list[dict[str, Any]]:
 
     `correct` is as the dataset's own `verify` pass has it; None when it was made without one.
     """
-    kept = pl.scan_parquet(sorted(dataset.glob("data/*/*.parquet")), glob=False)
+    kept = pl.scan_parquet(files_of(dataset), glob=False)
     traces = corpus.traces().select("trace_id", "granularity", "completion_tokens")
     correct = pl.lit(None, pl.Boolean)
     if fingerprint := read_manifest(dataset)["passes"].get("verify"):

@@ -80,8 +80,10 @@ def make_plan(recipe: Recipe, *, assume_presets: bool = False) -> Plan:
     Raises:
         CotmillError: problems cannot be read, a model is unknown, a level or format does not exist, or an
             exemplar gives a problem's answer away.
-        RecipeError: there is no problem to ask.
+        RecipeError: the recipe names no problems or no teacher, or there is no problem to ask.
     """
+    if missing := [key for key in ("problems", "teacher") if not getattr(recipe, key)]:
+        raise RecipeError(recipe.name, [f"{key}: missing, and sampling needs it" for key in missing])
     loaded = load_all(recipe.problems, assume_presets=assume_presets)
     if recipe.sample.gold == "shown":
         loaded = _with_gold(loaded)

@@ -84,7 +84,7 @@ def compare(
         agreement             over the problems that another teacher answered at the same level and in the same format:
                               share of pairs of answers, its own and another's, that are the same; traces without an
                               answer have no part. All of a problem's pairs together weigh 1
-        empty .. latex_damage                   traces with that defect; see `curation.defects`
+        empty .. control                        traces with that defect; see `curation.defects`
         prompt_tokens, completion_tokens        sums: what was paid for
         cost, cost_per_correct                  in the currency of `prices`
 

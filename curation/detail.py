@@ -48,6 +48,8 @@ class Detail:
 
     name: ClassVar[str] = "detail"  # written into shards: never reuse
     version: ClassVar[int] = 1
+    source: ClassVar[str] = "our own formula; its one constant was measured on the human solutions of GSM8K"
+    cost: ClassVar[str] = "that of `steps` without zlib: cutting and counting"
     reads: ClassVar[tuple[str, ...]] = ("question", "response", "reasoning", "answer")
     marks: ClassVar[dict[str, PolarsDataType]] = {"score": pl.Float32()}
 

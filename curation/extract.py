@@ -1,13 +1,15 @@
 r"""Where a trace says its answer, and the words it says it in.
 
 The last answer line counts: `The answer is X`, `answer: X`, `#### X`, `<answer>X`, `\boxed{X}`.
-Caution goes one way: an answer that is hedged, negated, doubled or taken back becomes null. A
-wrong trace that passes as right teaches a student; a right one that is missed costs a sample.
-Whole columns at a time. Not here: spelling (`builders.answers`), comparing (`curation.verify`).
+A response that is nothing but an answer counts as one too. Caution goes one way: an answer that
+is hedged, negated, doubled or taken back becomes null. A wrong trace that passes as right teaches
+a student; a right one that is missed costs a sample. Whole columns at a time. Not here: what of a
+line is the answer (`curation.reading`), spelling (`builders.answers`), comparing (`curation.verify`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import polars as pl
@@ -21,8 +23,10 @@ MARKERS: Final = (
 """What announces an answer."""
 MARKER: Final = rf"(?is)^.*({MARKERS})(.*)$"
 """Greedy up to the last marker; group 1 is the marker, group 2 all that follows it."""
-TAIL: Final = 240
-"""Characters at the end that are searched first: a marker there is the last one, and most are there."""
+ONLY_MARKER: Final = rf"(?is)({MARKERS})(.*)$"
+"""The same for a text that has one marker; three times as fast."""
+TAIL: Final = 80
+"""Characters at the end that are searched first; most answers are there."""
 
 _HELD = r"(?:[^{}\\]|\\.)*"
 for _ in range(4):
@@ -30,151 +34,146 @@ for _ in range(4):
 BOXED: Final = rf"(?s)^({_HELD})\}}"
 """Content of a box whose opening brace is gone; braces balanced up to four deep."""
 
-RETRACTED: Final = r"(?i)\b(?:wait|hold on|scratch that|on second thought|correction|actually|let me re)"
+DENIED: Final = (
+    r"(?i)(?:n['’]t(?: think| believe)?"
+    r"|(?-u:\b)(?:wrong|incorrect|false|bad|mistaken|never|not(?: the case| true| clear| sure| certain)?"
+    r"|doubt|if|suppose|supposing|assum(?:e|ing)|imagine|pretend|whether|unless"
+    r"|previous|earlier|initial|intermediate|naive|common))"
+    r"(?:\s+(?:if|that|whether))?(?:\s+(?:the|an?|this|my|your))?(?:\s+(?:final|correct|right))?"
+    r"\s+answers?\s*(?:[:：=]|(?:is|was|were|(?:would|should|will|must)\s+be)(?-u:\b))"
+)
+"""These announce what is not the answer: `a common wrong answer is`, `if the answer is`, `doubt that the answer is`."""
+RETRACTED: Final = (
+    r"(?i)(?-u:\b)(?:wait|hold on|hmm|scratch that|on second thought|correction|actually|let me re|however|oops|sorry"
+    r"|mistake|error|i mean|not (?:quite )?(?:right|correct|sure)|(?:can['’]?t|cannot) be|miscalc|misread"
+    r"|recalc|reconsider|(?:is|was|['’]s) (?:wrong|incorrect)"
+    r"|maybe|perhaps|alternatively|possibly|probably|i guess|unsure|(?:might|could|may) be"
+    r")|[.!?…\n]\s*(?:oh,? |ah,? |but )?no(?:[,.!]|\s*$)|[.!?…]\s*(?:or(?-u:\b)|not\W*$)"
+)
+"""Behind an answer or before it, these take it back, or half back."""
 RESIDUE: Final = r"(?s)<[/|\p{L}].*$|>\s*$"
 """A closing tag or chat token behind the answer (`</answer>`, `<|im_end|>`), and what follows it."""
 OPENING: Final = r"^(?:[\s:：=*_}$]|\\\[|\\\()+"
 
-SENTENCE_END: Final = r"([0-9)%}$\]°]|\p{L}{3})[.!;]+\s.*$"
-EXPLANATION: Final = (
-    r"(?i)[,;]?\s+(?:because|since|as (?:the|we|he|she|it|they|there)|so|which|where|not|rather|instead|when"
-    r"|given|meaning|i\.e\.|that is)\b.*$"
+BOLD: Final = r"(^|[\s(\[{$:\"“'])(?:\*\*|__)|(?:\*\*|__)($|[\s.,;:!?)\]}$\"”'])"
+BOX_IN_MORE: Final = (
+    r"((?:[-−^0-9]|[+/^] ?|\\cdot ?|\\times ?)|\}\s*\$?\s*(?:or|and|,|;|&)\s*\$?\s*)(\\f?box(?:ed)?\s*\{)"
 )
-ASIDE: Final = r"([\p{L}0-9%}])\s+\([^()]*\)[\s.]*$"
-PLAIN: Final = r"^[$€£¥₹]?-?[0-9][0-9,]*(?:\.[0-9]+)?\.?$"
-"""Most number answers: digits and nothing to doubt."""
-
-_WORD = (
-    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty"
-    r"|seventy|eighty|ninety|hundred|thousand|million|billion|trillion|dozen)"
+"""`2\\boxed{12}` and `\\boxed{12} or \\boxed{13}` answer neither 12 nor 13."""
+BOX_GOES_ON: Final = (
+    r"[\^_+/!?0-9A-Za-z(\[{]|\s*[+/^]|\s*[*<>]\s*[0-9\\]|\s*-\s*[0-9a-z\\]"
+    r"|\s*\\(?:times|cdot|pm|pi|sqrt|[dtc]?frac|l[et]|g[et]|ne)\b|\s*\$?\s*(?:or|and|,|&)\s+\$?(?:\\|[0-9])"
 )
-LEAD: Final = r"^(?:[\p{L}'’,:]+\s+)+[(]?"
-"""Words that lead up to a number: `that he has 12 apples`."""
-LEAD_CHANGES: Final = (
-    rf"(?i)\b(?:not?|never|cannot|neither|nor|either|or|between|than|least|most|over|under|above|below|almost"
-    rf"|nearly|wrong|incorrect|half|twice|double|triple|thrice|quarter|third|root|square|cube|sum|product"
-    rf"|difference|quotient|times|plus|minus|negative|add|subtract|multiply|divide|step|option|choice|question"
-    rf"|problem|and|{_WORD})\b|n['’]t\b"
-)
-"""Before a number, these make it another one, or none: `twice 12`, `less than 12`, `not 12`."""
-TRAIL_CHANGES: Final = (
-    rf"(?i)[0-9].*\?|[0-9][\s{{]*[πΠ√∞²³¹⁴±^]|[<>≤≥≠±]|\\(?:pm|l[et]q?|g[et]q?|neq?|pi|sqrt)\b"
-    rf"|[0-9]\s+(?:over|under|plus|minus|divided|choose|factorial|squared|cubed|to the|times (?:the|a|{_WORD}))\b"
-    rf"|[0-9][^0-9]*\b(?:or|and {_WORD})\b|\((?:or|not|and)\b|^[-−–—•]\s"
-)
-"""Behind a number (or a list dash before it), these make it another one, or none: `12k`, `12 or 13`, `12?`."""
-GLUED: Final = r"[0-9]([a-zA-Z]{1,2})(?:[^a-zA-Z0-9]|$)"
-UNIT_POWER: Final = r"(\p{L}\}?)\s*\^\s*\{?[23]\}?"
-UNITS: Final = (
-    *(
-        "m",
-        "km",
-        "cm",
-        "mm",
-        "mi",
-        "yd",
-        "ft",
-        "in",
-        "g",
-        "kg",
-        "mg",
-        "lb",
-        "oz",
-        "l",
-        "ml",
-        "cl",
-        "dl",
-        "s",
-        "ms",
-        "h",
-    ),
-    *("hr", "am", "pm", "st", "nd", "rd", "th", "c", "f", "w", "kw", "v", "j", "n", "mb", "gb", "tb"),
-)
-"""What may stick to a number and leave it a number; `12k` and `3a` are others."""
-HEADING: Final = r"^[0-9]+[.):]\s+\S"
-"""`#### 2. Multiply` is a Markdown heading, not the answer 2."""
-
-SEVERAL: Final = (
-    r"^[^\p{L}]*(?:(?i:option|choice|answer)s?\s+)?\(?[A-Za-z]\b[\s).\]*]*(?:and|or|&|/|,|\+)[\s(*\[]*"
-    r"(?:(?i:option|choice)\s+)?[A-Z](?:[\s).,;:\]*]|$)"
-)
-YES_AND_NO: Final = r"^\W*(?:yes|no|true|false)\W+(?:(?:and|or|but)\W+)?(?:yes|no|not|true|false)\b"
+BOX_ENDS_NOT: Final = rf"{BOXED}(?:{BOX_GOES_ON})"
+"""`\\boxed{12}x`, `\\boxed{12}^2`, `\\boxed{12}?`."""
+MORE_LINES: Final = r"^[^\n]+\n\s*[-*(]{0,2}(?:-?[0-9][0-9,.]*|[A-Z])[).*]{0,2}\s*$"
+"""`The answer is 12\\n13`: a second value on the next line."""
+SPLIT: Final = "\x1e"
+"""Put before every marker to cut a text at them."""
+SHORT: Final = 120
+"""Characters of a response that may be nothing but an answer."""
+TORN: Final = r"[0-9\p{L}.,/^\\−-]+$"
+"""The end of a response that was cut off: `The answer is 1` may have been going to be 12."""
 
 
-def answer_lines(text: pl.Series) -> pl.DataFrame:
+def announced(text: pl.Series) -> pl.DataFrame:
+    """Columns text and markers: how many announce an answer in it; null for null.
+
+    The text is without what announces no answer (`DENIED`), and boxes that are only a part of one are unreadable.
+    """
+    text = _replaced(text, text.str.contains(DENIED), DENIED, " ")
+    text = _replaced(text, text.str.contains("box", literal=True), BOX_IN_MORE, "${1}${2}? ")
+    return pl.DataFrame({"text": text, "markers": text.str.count_matches(f"(?i){MARKERS}")})
+
+
+def _replaced(text: pl.Series, rows: pl.Series, pattern: str, put: str) -> pl.Series:
+    """`replace_all` for some rows; few, so that the others cost nothing."""
+    places = rows.fill_null(False).arg_true()
+    return text.scatter(places, text.gather(places).str.replace_all(pattern, put)) if len(places) else text
+
+
+def answer_lines(texts: pl.DataFrame) -> pl.DataFrame:
     """The last answer line of each trace.
 
     Args:
-        text: String [traces].
+        texts: what `announced` gives.
 
     Returns:
         marker, said: String [traces]. `marker` is what announced the answer, in lower case; null: nothing
         did. `said` is a box's content, else the line, without Markdown, chat tokens and leading
         delimiters; null also where the answer is taken back afterwards (`wait`, `actually`).
     """
-    near = text.str.tail(TAIL).str.extract_groups(MARKER).struct.unnest()
-    # The few without a marker near the end are searched whole; the others are null by then.
-    unseen = near["1"].is_null() & (text.str.len_bytes() > TAIL)
-    if unseen.any():
-        whole = text.zip_with(unseen, text.clear(len(text))).str.extract_groups(MARKER).struct.unnest()
-        near = near.with_columns(pl.coalesce(pl.col(name), whole[name]) for name in ("1", "2"))
+    near = _last_markers(texts)
     marker, rest = pl.col("1"), pl.col("2")
     boxed = marker.str.ends_with("{")
-    line = (
-        pl.when(~boxed)
-        .then(rest)
-        .str.replace(RESIDUE, "")
-        .str.replace(OPENING, "")
-        .str.extract(r"^([^\n]*)", 1)
-        .str.replace_all(r"\*\*|__|`", "")
+    opened = pl.when(~boxed).then(rest).str.replace(RESIDUE, "").str.replace(OPENING, "")
+    box = pl.when(boxed).then(rest)
+    lines = near.with_columns(
+        line=_unmarked(opened.str.extract(r"^([^\n]*)", 1)),
+        held=box.str.extract(BOXED, 1),
+        open=opened.str.contains(MORE_LINES) | box.str.contains(BOX_ENDS_NOT),
+        box=box,
     )
-    said = pl.coalesce(line, pl.when(boxed).then(rest).str.extract(BOXED, 1)).str.strip_chars()
-    return near.select(
-        marker.str.to_lowercase().alias("marker"),
-        pl.when((said != "") & ~rest.str.contains(RETRACTED)).then(said).alias("said"),
+    deep = lines["held"].is_null() & lines["box"].str.contains("}", literal=True).fill_null(False)
+    if deep.any():  # braces deeper than the pattern sees; hardly ever
+        held = [_balanced(box) for box in lines["box"].filter(deep)]
+        lines = lines.with_columns(lines["held"].scatter(deep.arg_true(), pl.Series(held, dtype=pl.String)))
+    said = pl.coalesce("line", "held").str.strip_chars()
+    taken_back = rest.str.contains(RETRACTED) | pl.col("open").fill_null(False)
+    return lines.select(
+        marker.str.to_lowercase().alias("marker"), pl.when((said != "") & ~taken_back).then(said).alias("said")
     )
 
 
-def number_said(lines: pl.DataFrame) -> pl.Series:
-    """The part of each answer line that is the number, with sign, currency and unit; null where doubtful."""
-    if lines["said"].str.contains(PLAIN).all():  # nulls aside; what most batches are made of
-        return lines["said"]
-    said, plain = pl.col("said"), pl.col("said").str.contains(PLAIN)
-    rest = pl.when(~plain).then(said)
-    heading = (pl.col("marker") == "####") & rest.str.contains(HEADING)
-    value = rest.str.replace(SENTENCE_END, "$1").str.replace(EXPLANATION, "").str.replace(ASIDE, "$1")
-    value = value.str.replace(r"^.*[=≈]", "").str.replace(UNIT_POWER, "$1").str.strip_chars()
-    lines = lines.with_columns(value.alias("value"), heading.alias("heading"))
-    glued = pl.col("value").str.extract(GLUED, 1).str.to_lowercase()
-    lead = pl.col("value").str.extract(f"({LEAD})", 1)
-    doubtful = (
-        lead.str.contains(LEAD_CHANGES).fill_null(False)
-        | pl.col("value").str.contains(TRAIL_CHANGES)
-        | glued.is_in(UNITS).not_().fill_null(False)
-        | pl.col("heading")
-        | ((pl.col("marker") == "####") & lead.is_not_null())
-    )
-    careful = pl.when(~doubtful).then(pl.col("value").str.replace(LEAD, ""))
-    return lines.select(pl.when(plain).then(said).otherwise(careful).alias("said")).to_series()
+def only_answers(text: pl.Series) -> pl.Series:
+    """Responses that are one short line and may be nothing but an answer, without Markdown and chat tokens.
+
+    Args:
+        text: String [traces], those with an answer line already null.
+    """
+    short = pl.when(pl.col("text").str.len_bytes() < 2 * SHORT).then(pl.col("text").str.replace(RESIDUE, ""))
+    line = short.str.strip_chars().str.extract(rf"^([^\n]{{1,{SHORT}}})$", 1)
+    return text.to_frame("text").select(_unmarked(line).str.strip_chars()).to_series()
 
 
-def choice_said(lines: pl.DataFrame) -> pl.Series:
-    """The part of each answer line that names one option; null where it names several or asks."""
-    said = pl.col("said").str.replace(EXPLANATION, "")
-    several = said.str.contains(SEVERAL) | said.str.contains(r"^\W*[A-Za-z]\W*\?")
-    return lines.select(pl.when(~several).then(said)).to_series()
+def pieces(texts: pl.DataFrame) -> pl.DataFrame:
+    """Texts that have several markers, cut before each of them.
+
+    Args:
+        texts: what `announced` gives.
+
+    Returns:
+        row: UInt32, index into `texts`; text: String, a piece that begins with its marker.
+    """
+    several = texts.with_row_index("row").filter(pl.col("markers") > 1)
+    split = pl.col("text").str.replace_all(f"(?i)({MARKERS})", f"{SPLIT}$1").str.split(SPLIT).list.slice(1)
+    return several.select("row", split).explode("text", empty_as_null=False)
 
 
-def boolean_said(lines: pl.DataFrame) -> pl.Series:
-    """The part of each answer line that says yes or no; null where it says both or asks."""
-    said = pl.col("said").str.replace(
-        r"(?i)^(?:that\s+)?(?:it|this|the (?:statement|claim|sentence))(?:\s+is|['’]s)\s+", ""
-    )
-    said = said.str.replace(EXPLANATION, "")
-    both = said.str.to_lowercase().str.contains(YES_AND_NO) | said.str.contains(r"(?i)^\W*(?:yes|no|true|false)\W*\?")
-    return lines.select(pl.when(~both).then(said)).to_series()
+def _last_markers(texts: pl.DataFrame) -> pl.DataFrame:
+    """Columns 1 and 2: the last marker of each text, and all that follows it."""
+    text, markers = texts["text"], texts["markers"]
+    none = text.clear(len(text))
+    found = text.zip_with(markers == 1, none).str.tail(TAIL).str.extract_groups(ONLY_MARKER).struct.unnest()
+    far = (markers == 1) & found["1"].is_null()
+    for rows, pattern in ((far, ONLY_MARKER), (markers > 1, MARKER)):
+        if rows.any():
+            places = rows.fill_null(False).arg_true()
+            more = text.gather(places).str.extract_groups(pattern).struct.unnest()
+            found = found.with_columns(found[name].scatter(places, more[name]) for name in ("1", "2"))
+    return found
 
 
-def last_number(text: pl.Series) -> pl.Series:
-    """The last thing in each text that looks like a number: a guess, for who asks for one."""
-    return text.str.extract(r"(?s)^.*?([-−]?[$€£]?[0-9][0-9,]*(?:\.[0-9]+)?)[^0-9]*$", 1).str.strip_chars_end(",")
+def _unmarked(line: pl.Expr) -> pl.Expr:
+    """Without Markdown's bold, code and underlines; `10**3` is a power."""
+    return line.str.replace_all(BOLD, "$1$2").str.replace_all("`", "", literal=True)
+
+
+def _balanced(rest: str) -> str | None:
+    """What stands before the brace that closes an open one; null: none does."""
+    depth = 0
+    for found in re.finditer(r"\\.|[{}]", rest):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth < 0:
+            return rest[: found.start()].strip() or None
+    return None

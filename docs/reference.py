@@ -151,11 +151,11 @@ def _value(field: Schema) -> str:
 
 def _passes() -> str:
     """The passes that `curate.passes` may name, with their parameters."""
-    from curation.passes import PASSES, make_pass, parameters
+    from curation.passes import PASSES, defaults
 
     rows = []
     for name, kind in sorted(PASSES.items()):
-        said = ", ".join(f"`{key}` (`{json.dumps(value)}`)" for key, value in parameters(make_pass(name)).items())
+        said = ", ".join(f"`{key}` (`{json.dumps(value)}`)" for key, value in defaults(kind).items())
         summary = _prose((kind.__doc__ or "").partition("\n\n")[0])
         rows.append((f"`{name}`", ", ".join(f"`{name}.{mark}`" for mark in kind.marks), said or "none", summary))
     return "## Passes\n\nWhat `curate.passes` can name.\n\n" + _table(

@@ -92,7 +92,7 @@ def test_rows_and_columns_of_every_table(made, tmp_path, reader):
     assert found["problems"] == [20, PROBLEMS.names()]
     assert found["traces"] == [80, TRACES.names()]
     assert found["kept"] == [kept, list(KEPT)]
-    assert found["removed"] == [80 - kept, [*TRACES.names(), "verify", "reason"]]
+    assert found["removed"] == [80 - kept, [*TRACES.names(), "verify", "reason", "reasons"]]
 
 
 @pytest.mark.slow

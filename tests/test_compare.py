@@ -10,7 +10,6 @@ from builders.corpus import Corpus
 from builders.errors import CorpusError, CotmillError
 from cotmill import api
 from curation.compare import compare
-from curation.defects import MEANINGS, Defects, before_answer
 from curation.intervals import mean_interval
 from curation.wording import SAMPLE, wording
 from tests.corpora import corpus_of, trace
@@ -92,51 +91,6 @@ def test_what_cannot_be_reported_is_said(two, settings, complaint):
 def test_an_empty_corpus_has_nothing_to_compare(tmp_path):
     with pytest.raises(CorpusError, match="holds no traces yet"):
         compare(Corpus.create(tmp_path / "c"))
-
-
-def marks_of(text: str | None, status: str = "ok") -> set[str]:
-    frame = pl.LazyFrame(
-        {"response": [text], "reasoning": [None], "answer": [text], "status": [status]},
-        schema=dict.fromkeys(("response", "reasoning", "answer", "status"), pl.String),
-    )
-    found = Defects().mark(frame).collect()
-    return {name for name in MEANINGS if found[f"defects.{name}"].item()}
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("He has 5 + 7 = 12 apples. The answer is 12.", set()),
-        (None, {"empty"}),
-        (" \n", {"empty"}),
-        ("He has 5 + 7 = 12 apples.", {"no_answer_line"}),
-        ("The answer is 12.", {"bare"}),
-        ("So, the final answer is 12.", {"bare"}),
-        ("He has 12 apples. The answer is 12. The answer is 12.00", {"several_answer_lines"}),
-        ("He has 12 apples. The answer is 12. The answer is 13.", {"several_answer_lines", "conflicting_answers"}),
-        (r"He has 12 apples. The answer is \boxed{12}.", set()),
-        ("To find the answer: 1. Read it. 2. Add the two. The answer is 12.", set()),
-        ("The answer is found by adding the two. The answer is 12.", set()),
-        ("He has 12 apples.Then he eats one. The answer is 11.", {"glued"}),
-        ("1. Five groups.2. Two each is 5 x 2 = 10. The answer is 10.", {"glued"}),
-        ("1. That is 290 / 2 = 145.5.2. Then stop. The answer is 145.5.", {"glued"}),
-        ("That makes 290 / 2 = 145.0. The answer is 145.0", set()),
-        ("Half of it is \frac{1}{2}. The answer is 2.", {"latex_damage"}),  # a form feed
-        ("Three of it is 3 \times 4. The answer is 12.", {"latex_damage"}),  # a tab
-        ("One line\twith a tab. The answer is 12.", set()),
-    ],
-)
-def test_a_defect_is_seen_and_no_other(text, found):
-    assert marks_of(text) == found
-
-
-def test_a_truncated_trace_is_known_by_its_status():
-    assert marks_of("He has five and The answer is 5", "truncated") == {"truncated"}
-
-
-def test_the_answer_line_is_cut_with_what_leads_to_it():
-    texts = pl.DataFrame({"t": ["It is 12. Thus, the final answer is 12.", "It is 12.", None]})
-    assert texts.select(before_answer(pl.col("t"))).to_series().to_list() == ["It is 12. ", "It is 12.", None]
 
 
 def wording_of(*texts: str) -> dict:

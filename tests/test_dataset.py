@@ -12,9 +12,11 @@ from builders.corpus import Corpus
 from builders.errors import CotmillError
 from builders.prompts import render_question
 from curation import dataset as module
-from curation.card import facts
+from curation import parquet
+from curation.cards import facts
 from curation.config import CurateConfig
-from curation.dataset import KEPT, write_dataset
+from curation.dataset import write_dataset
+from curation.write import KEPT
 from tests.corpora import corpus_of, trace
 
 TURN = {"role": "user", "content": "What is p0?"}
@@ -75,7 +77,7 @@ def test_kept_and_removed_are_the_corpus(corpus, made):
 def test_a_removed_row_has_all_its_columns_its_marks_and_the_reason(corpus, made):
     removed = pl.read_parquet(made / "removed/*.parquet")
     assert set(corpus.traces().collect_schema()) < set(removed.columns)
-    assert removed.row(0, named=True)["verify"] == {"verdict": "incorrect", "answer": "13"}
+    assert removed.row(0, named=True)["verify"].items() >= {"verdict": "incorrect", "answer": "13"}.items()
     assert set(removed["reason"]) == {"failed: verify.verdict = 'correct'"}
 
 
@@ -97,9 +99,9 @@ def test_a_prompt_shows_choices_as_teachers_saw_them(tmp_path):
     assert texts == ["Q: " + render_question("What is p?", ["red", "blue"]) + "\nA:", "Q: What is q?\nA:"]
 
 
-def test_files_are_split_by_rows_and_say_how_many_there_are(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROWS_PER_FILE", 3)
-    write_dataset(corpus, CurateConfig(), tmp_path / "d", name="n")
+def test_files_are_split_by_bytes_and_say_how_many_there_are(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 3)
+    write_dataset(corpus, CurateConfig(file_size=1), tmp_path / "d", name="n")
     names = sorted(p.name for p in (tmp_path / "d/data/default").iterdir())
     assert names == [f"train-0000{i}-of-00003.parquet" for i in range(3)]  # 8 rows: 3 + 3 + 2
     assert kept(tmp_path / "d").height == 8
@@ -118,6 +120,89 @@ def test_lineage_is_kept(made):
     assert manifest["lineage"] == {"recipe": "twelve.yaml"}
     assert (manifest["rows"], manifest["kept"], set(manifest["passes"])) == (12, 8, {"verify"})
     assert manifest["curate"]["keep"] == "verify.verdict = 'correct'"
+
+
+def test_all_that_fails_is_listed_and_counted(tmp_path):
+    rows = [trace("p", "#### 13", granularity=3), trace("p", "#### 12", granularity=3), trace("p", "so #### 12")]
+    config = CurateConfig(keep=["verify.verdict = 'correct'", "granularity <= 2"])
+    report = write_dataset(corpus_of(tmp_path / "c", rows), config, tmp_path / "d", name="n")
+    wrong, coarse = "failed: verify.verdict = 'correct'", "failed: granularity <= 2"
+    assert report.removed == {coarse: 1, wrong: 1}
+    assert report.failing == {coarse: 2, wrong: 1}
+    removed = pl.read_parquet(tmp_path / "d/removed/*.parquet").sort("response")
+    assert removed.select("reason", "reasons").rows() == [(coarse, [coarse]), (wrong, [wrong, coarse])]
+
+
+def test_a_rule_is_its_own_reason(tmp_path):
+    rows = [trace("p", "#### 12", sample_index=i) for i in range(2)]
+    write_dataset(corpus_of(tmp_path / "c", rows), CurateConfig(), tmp_path / "d", name="n")
+    assert pl.read_parquet(tmp_path / "d/removed/*.parquet")["reasons"].to_list() == [["duplicate"]]
+
+
+def test_weights_are_a_column_of_kept_rows(tmp_path):
+    rows = [trace("p", f"{text} #### 12") for text in ("a", "bcd")]
+    config = CurateConfig(weights="1 / completion_tokens")  # 9 characters, and 11
+    write_dataset(corpus_of(tmp_path / "c", rows[:1], rows[1:]), config, tmp_path / "d", name="n")
+    assert sorted(kept(tmp_path / "d")["weight"]) == [1 / 11, 1 / 9]
+
+
+def test_phases_are_timed(corpus, tmp_path):
+    report = write_dataset(corpus, CurateConfig(), tmp_path / "d", name="n")
+    assert list(report.seconds) == ["mark", "decide", "write", "card"]
+
+
+def test_a_question_in_two_splits_is_refused_unless_allowed(tmp_path):
+    rows = [
+        trace(f"p{i}", "#### 12", question="Tom has 3 hats and buys 9 more. How many are there?") for i in range(20)
+    ]
+    corpus, splits = corpus_of(tmp_path / "c", rows), {"train": 0.5, "test": 0.5}
+    with pytest.raises(CotmillError, match="overlap"):
+        write_dataset(corpus, CurateConfig(splits=splits), tmp_path / "d", name="n")
+    assert not (tmp_path / "d").exists()
+    config = CurateConfig(splits=splits, allow_overlap=True)
+    assert write_dataset(corpus, config, tmp_path / "d", name="n").overlaps > 0
+
+
+def test_another_selection_is_another_dataset(corpus, tmp_path):
+    ids = corpus.traces().select("trace_id").collect()
+    for name, rows in (("all", ids), ("again", ids.reverse()), ("some", ids.head(6))):
+        rows.write_parquet(tmp_path / f"{name}.parquet")
+    first, again, some = (CurateConfig(select=tmp_path / f"{name}.parquet") for name in ("all", "again", "some"))
+    write_dataset(corpus, first, tmp_path / "d", name="n")
+    assert write_dataset(corpus, again, tmp_path / "d", name="n").reused
+    with pytest.raises(CotmillError, match="holds another dataset"):
+        write_dataset(corpus, some, tmp_path / "d", name="n")
+
+
+def test_marks_of_other_rows_are_not_put_beside_traces(corpus, tmp_path):
+    write_dataset(corpus, CurateConfig(), tmp_path / "d", name="n")
+    file = next((corpus.path / "marks").glob("verify-*/part-000001.parquet"))
+    pl.read_parquet(file).reverse().write_parquet(file)
+    with pytest.raises(CotmillError, match=r"does not hold the rows of .*\n.*rm .*part-000001.parquet"):
+        write_dataset(corpus, CurateConfig(keep="true"), tmp_path / "e", name="n")
+
+
+def test_shards_do_not_matter_to_any_rule(corpus, tmp_path):
+    rows = corpus.traces().collect().to_dicts()
+    config = CurateConfig(
+        splits={"train": 0.5, "test": 0.5},
+        dedup=False,
+        per_problem={"max": 2, "rule": "diverse"},
+        mix={"by": ["teacher", "granularity"], "limit": 3},
+        pairs=[{"rule": "short_long"}, {"rule": "correct_incorrect"}],
+        weights="completion_tokens",
+    )
+    for name, shards in (("a", [rows[:4], rows[4:]]), ("b", [rows[9:], rows[:3], rows[3:9]])):
+        write_dataset(corpus_of(tmp_path / f"c{name}", *shards), config, tmp_path / name, name="n")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_an_older_shard_without_a_column_has_nulls_there(tmp_path):
+    corpus = corpus_of(tmp_path / "c", [trace("p", "#### 12", call_id="x")], [trace("q", "#### 12")])
+    file = corpus.shards()[1]
+    pl.read_parquet(file).drop("call_id").write_parquet(file)
+    report = write_dataset(corpus, CurateConfig(keep="call_id is null"), tmp_path / "d", name="n")
+    assert report.removed == {"failed: call_id is null": 1}
 
 
 # Readers ------------------------------------------------------------------------------------------------
@@ -192,10 +277,10 @@ def test_when_nothing_is_kept_the_reasons_are_counted_and_nothing_is_written(cor
 
 
 def test_a_failure_half_way_leaves_nothing(corpus, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(module, "render_card", full)
+    monkeypatch.setattr(module, "write_card", full)
     with pytest.raises(OSError, match="disk full"):
         write_dataset(corpus, CurateConfig(), tmp_path / "d", name="n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus"]

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from builders.errors import CorpusError, CotmillError
-from curation.marks import mark, mark_frame, marks_file
+from curation.marking import mark_frame
+from curation.marks import mark, marks_file
 from curation.passes import fingerprint, label, make_pass, parse_pass
 from tests.corpora import corpus_of, trace
 
@@ -19,7 +20,7 @@ LOOSE = make_pass("verify", {"fallback": "last_number"})
 
 @pytest.fixture
 def corpus(tmp_path):
-    return corpus_of(tmp_path / "c", [trace("a", "#### 12"), trace("b", "#### 13")], [trace("c", "12")])
+    return corpus_of(tmp_path / "c", [trace("a", "#### 12"), trace("b", "#### 13")], [trace("c", "He has 12.")])
 
 
 def verdicts(corpus, made) -> list[str]:

@@ -4,8 +4,13 @@ import pytest
 
 from builders.errors import RecipeError
 from cotmill.recipe import Recipe, as_mapping, load_recipe, recipe_schema
+from cotmill.sampling import make_plan
 
-SHIPPED = sorted((Path(__file__).parent.parent / "recipes").rglob("*.yaml"))
+OTHERS = {"accelerate", "studies"}
+"""Folders of files that are no recipes."""
+SHIPPED = sorted(
+    path for path in (Path(__file__).parent.parent / "recipes").rglob("*.yaml") if path.parent.name not in OTHERS
+)
 SMALL = """
 name: small
 problems: {source: words, count: 10}
@@ -96,11 +101,21 @@ def test_all_problems_are_reported_at_once_with_the_next_command(recipe):
         ("a: [", "not a YAML file"),
         ("[1, 2]", "holds a list"),
         ("", "holds a NoneType"),
-        ("name: x", "problems: missing"),
+        ("train: {student: x}", "name: missing"),
     ],
 )
 def test_a_malformed_recipe_is_one_clear_message(recipe, text, complaint):
     assert complaint in faults(recipe(text))
+
+
+def test_a_recipe_that_only_curates_needs_no_teacher(recipe):
+    assert load_recipe(recipe("name: x\ncurate: {keep: granularity = 1}")).curate.keep == "granularity = 1"
+
+
+def test_sampling_with_it_says_all_that_is_missing(recipe):
+    with pytest.raises(RecipeError) as told:
+        make_plan(load_recipe(recipe("name: x")))
+    assert [key in str(told.value) for key in ("problems: missing", "teacher: missing")] == [True, True]
 
 
 def test_a_missing_recipe_lists_those_beside_it(recipe):

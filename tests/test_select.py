@@ -173,9 +173,8 @@ def test_a_wrong_condition_is_explained(four, keep, complaint):
 
 
 def test_a_typo_lists_what_there_is(four):
-    with pytest.raises(
-        CotmillError, match=r"Marks: verify\.verdict, verify\.answer\nTrace columns: trace_id, problem_id"
-    ):
+    marks, columns = r"Marks: verify\.verdict, verify\.answer.*", "Trace columns: trace_id, problem_id"
+    with pytest.raises(CotmillError, match=rf"Did you mean `verify.verdict`\?\n{marks}\n{columns}"):
         decided(four, keep="verdict = 'correct'")
 
 
@@ -277,3 +276,12 @@ def test_rows_removed_for_the_common_set_say_so(unequal):
 def test_common_names_columns_and_fitting_values(common):
     with pytest.raises(ValidationError):
         CurateConfig(common=common)
+
+
+def test_conditions_may_have_names_which_reasons_say(tmp_path):
+    rows = [trace("a", "#### 12"), trace("b", "#### 13"), trace("c", "#### 13", granularity=2)]
+    keep = {"correct": "verify.verdict = 'correct'", "coarse": "granularity = 1"}
+    config = CurateConfig(keep=keep)
+    corpus = corpus_of(tmp_path / "c", rows)
+    mark(corpus, config.made_passes())
+    assert set(decide(corpus, config, config.made_passes())["reason"]) == {None, "failed: correct"}

@@ -28,7 +28,7 @@ def run(tmp_path_factory) -> Path:
     rows = [
         trace(
             f"p{i % 4}",
-            f"{i}. #### {12 if teacher == 'big' or i // 4 % 2 else 13}",
+            f"{i}. #### {12 if teacher == 'big' or i // 4 % 2 else 13}\n",
             teacher=teacher,
             granularity=i % 2 + 1,
             sample_index=i // 4,
@@ -97,7 +97,7 @@ def test_splits_have_names(run):
 
 
 def test_marks_are_those_the_dataset_was_made_with(tmp_path):
-    corpus = corpus_of(tmp_path / "corpus", [trace("p", "12"), trace("q", "#### 12")])
+    corpus = corpus_of(tmp_path / "corpus", [trace("p", "He has 12."), trace("q", "#### 12")])
     write_dataset(corpus, CurateConfig(), tmp_path / "dataset", name="n")
     write_dataset(corpus, CurateConfig(passes=["verify:fallback=last_number"]), tmp_path / "other", name="n")
     count = "select count(*) as n from marks_verify where verdict = 'correct'"

@@ -17,34 +17,16 @@ from pydantic import ValidationError
 from builders import config as builders_config
 from builders.errors import CotmillError, Occupied
 from tests.models import CHAT_TEMPLATE
+from tests.training import sum_rows, turn, write
 from training.checkpoints import is_whole, last_whole, mark_whole
 from training.config import LoraSection, TrainConfig
 from training.evaluate import messages
+from training.preview import preview
 from training.rows import prepare, tokenise
-from training.sft import DONE, preview, train
-from training.sft_fields import sft_fields
+from training.sft import DONE, train
+from training.trl_fields import trl_fields
 
 ROOT = Path(__file__).parents[1]
-
-
-def turn(role: str, content: str | None) -> list[dict]:
-    return [{"role": role, "content": content}]
-
-
-def sum_rows(count: int = 8) -> list[dict]:
-    return [
-        {"prompt": turn("user", f"What is {i} + {i}?"), "completion": turn("assistant", f"The answer is {2 * i}.")}
-        for i in range(count)
-    ]
-
-
-def write(folder: Path, rows: list[dict]) -> Path:
-    """A dataset as curation lays it out."""
-    message = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
-    (folder / "data/default").mkdir(parents=True)
-    frame = pl.DataFrame(rows, schema={"prompt": message, "completion": message})
-    frame.write_parquet(folder / "data/default/train-00000-of-00001.parquet")
-    return folder
 
 
 @pytest.fixture
@@ -83,7 +65,7 @@ def test_the_loss_is_on_the_completion_and_its_end_token(
     tmp_path, tiny_llama, question, completion, prompt_tokens, trained_tokens
 ):
     row = {"prompt": turn("user", question), "completion": turn("assistant", completion)}
-    (shown,) = preview(write(tmp_path / "one", [row]), TrainConfig(student=str(tiny_llama)))
+    (shown,) = preview(write(tmp_path / "one", [row]), TrainConfig(student=str(tiny_llama))).rows
     generation_prompt = ["<|im_start|>", *["a", "s", "s", "i", "st", "an", "t"], "\n"]
     untrained = prompt_tokens + generation_prompt
     assert shown.tokens == untrained + trained_tokens
@@ -102,7 +84,7 @@ def test_a_training_prompt_is_what_evaluation_sends(tiny_llama, sums, template):
     trained = load_tokenizer(config)
     teacher = VllmTeacher(builders_config.VllmTeacher(kind="vllm", model=str(tiny_llama)))
     teacher._tokenizer, teacher._template = trained, template_of(trained)  # as starting the engine would
-    for i, shown in enumerate(preview(sums, config)):
+    for i, shown in enumerate(preview(sums, config, 8).rows):
         asked = teacher._tokens(messages(EvaluateConfig(), f"What is {i} + {i}?"))
         assert [t for t, trained in zip(shown.ids, shown.trained, strict=True) if not trained] == asked
 
@@ -147,7 +129,7 @@ def test_rows_that_would_teach_something_else_are_left_out(tokenizer, row, reaso
 def test_a_template_that_drops_the_reasoning_is_noticed(tokenizer):
     drops = CHAT_TEMPLATE.replace("message['content']", "message['content'].split('</think>')[-1]")
     tokenizer = type(tokenizer).from_pretrained(tokenizer.name_or_path, chat_template=drops)
-    assert tokenise(turn("user", "2?"), turn("assistant", "<think>2+2</think>4"), tokenizer) == "changed"
+    assert tokenise(turn("user", "2?"), turn("assistant", "<think>2+2</think>4"), tokenizer) == "reasoning"
 
 
 # What is refused, before anything is trained -----------------------------------------------------------
@@ -168,12 +150,15 @@ def test_an_sft_field_that_is_said_elsewhere_says_where():
         TrainConfig(sft={"seed": 1})
 
 
-def test_the_fields_read_from_the_source_are_those_of_trl():
+@pytest.mark.parametrize("trainer", ["sft", "dpo", "distill"])
+def test_the_fields_read_from_the_source_are_those_of_trl(trainer):
     import dataclasses
 
-    from trl import SFTConfig
+    from trl import DPOConfig, SFTConfig
+    from trl.experimental.gkd import GKDConfig
 
-    assert set(sft_fields()) == {field.name for field in dataclasses.fields(SFTConfig)}
+    theirs = {"sft": SFTConfig, "dpo": DPOConfig, "distill": GKDConfig}[trainer]
+    assert set(trl_fields(trainer)) == {field.name for field in dataclasses.fields(theirs)}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +166,7 @@ def test_the_fields_read_from_the_source_are_those_of_trl():
     [
         ([], {}, "the split train holds no rows"),
         ([{"prompt": turn("user", "2?"), "completion": []}] * 3, {}, "3 rows without a completion"),
-        (sum_rows(4), {"max_length": 16}, "4 rows longer than sft.max_length"),
+        (sum_rows(4), {"max_length": 16}, "4 rows longer than max_length"),
     ],
 )
 def test_nothing_to_train_on(tmp_path, tiny_llama, rows, sft, message):

@@ -23,15 +23,16 @@ def mark_whole(checkpoint: Path) -> None:
     write_json(checkpoint / WHOLE, _sizes(checkpoint))
 
 
-def last_whole(folder: Path, log: Callable[[str], None]) -> Path | None:
-    """The latest whole checkpoint in `folder`; torn ones are deleted with a message."""
+def last_whole(folder: Path, log: Callable[[str], None], *, delete: bool = True) -> Path | None:
+    """The latest whole checkpoint in `folder`; torn ones are skipped with a message, and deleted."""
     whole = []
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step):
         if is_whole(checkpoint):
             whole.append(checkpoint)
         else:
             log(f"checkpoint {checkpoint.name} was cut off while being written: skipped")
-            shutil.rmtree(checkpoint)
+            if delete:
+                shutil.rmtree(checkpoint, ignore_errors=True)
     return whole[-1] if whole else None
 
 

@@ -1,46 +1,46 @@
-"""How good a student is: every problem asked once, greedily, under vLLM, and judged by curation.
+"""How good a student is: every problem asked as it was taught, judged by curation, with an interval.
 
-The student is asked as it was taught: the chat template it was saved with, over the same question
-text. `evaluation.json` is written last: its presence means done.
+DIR/corpus/            the answers, as a corpus: a killed evaluation goes on from them
+DIR/results.parquet    a row per problem
+DIR/probes.parquet     a row per altered reasoning, if probes were asked for
+DIR/evaluation.json    the figures; written last, so its presence means done
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import polars as pl
 
-from builders import config as builders_config
+from builders.corpus import Corpus
 from builders.disk import replacing, write_json
-from builders.errors import CotmillError, Occupied, RejectedRequest, TeacherError, UnansweredRequest
-from builders.identity import digest, row_seed
-from builders.prompts import render_question
-from builders.schema import TRACES
-from builders.teachers import Completion, Message, Request, Teacher
-from builders.traces import trace_row
-from curation.intervals import wilson_interval
+from builders.errors import CotmillError, Occupied
+from builders.identity import digest, trace_id
+from builders.plan import Arm
+from builders.teachers import Teacher
+from curation.marks import beside, mark
+from curation.verify import Verify
+from training import probes
 from training.config import EvaluateConfig
-from training.stats import Paired, compare
+from training.evaluation import overlap
+from training.evaluation.asking import Asked, arm_of, ask, messages
+from training.evaluation.figures import ANSWERED, ANSWERS, ASKED, difficulty, judge, per_problem, summarise
+from training.evaluation.paired import Comparison, compare_evaluations
+from training.evaluation.place import DONE, PROBES, RESULTS
+from training.evaluation.student import CannotLoad
 from training.watch import Log, to_stderr
 
-DONE: Final = "evaluation.json"
-RESULTS: Final = "results.parquet"
+__all__ = [
+    "ANSWERED", "ASKED", "DONE", "RESULTS", "Comparison", "EvaluateReport", "compare_evaluations", "evaluate",
+    "finished", "judge", "messages", "summarise",
+]  # fmt: skip
 
-ASKED: Final = ("problem_id", "question", "choices", "gold", "gold_value", "answer_type", "source", "split")
-ANSWERED: Final = (
-    *("response", "reasoning", "answer", "status", "error", "finish_reason"),
-    *("prompt_tokens", "completion_tokens", "seconds"),
-)
-"""Columns of results.parquet as in a corpus, before `verdict` and `value` (the answer that was read)."""
-
-TRIES: Final = 3
-"""A request that the engine gives up on is asked again, at most so often in all."""
+NOT_IDENTITY: Final = {"window", "batch", "limit", "backend", "probes", "cuts", "revision"}
+"""Settings that change no answer, or that model and problems already say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,210 +50,227 @@ class EvaluateReport:
     fingerprint: str
     """Of model, problems and settings: the same evaluation has the same one."""
     n: int
-    """Problems with a gold answer. Accuracy and its interval are over these."""
+    """Problems with a gold answer. All shares of right and wrong are over these."""
+    samples: int
+    """Answers per problem."""
     correct: int
+    """Answers, of n x samples."""
     accuracy: float | None
     interval: tuple[float, float]
-    """Wilson, 95 %."""
+    """95 %: Wilson for one sample, else a bootstrap over problems (training.stats.share_interval)."""
+    pass_at_k: list[dict[str, Any]]
+    """k, share, interval; empty for one sample. Share: unbiased (Chen et al. 2021)."""
+    maj_at_k: list[dict[str, Any]]
+    """k, share, interval: the answer that most of k give is right."""
     unparseable: int
     """Answers in which no answer was found; they count as wrong."""
     unparseable_share: float | None
+    timeout: int
+    """Answers that were not judged in time; they count as wrong."""
     no_gold: int
     """Problems asked that have no gold answer."""
     rejected: int
     """Problems the model cannot be asked, too long mostly; they count as wrong."""
+    truncated: int
+    """Answers cut at `max_tokens` or at the end of the context."""
     truncated_share: float
-    """Of all problems asked."""
+    """Of all answers."""
     mean_tokens: float | None
     """Completion tokens per answer."""
+    median_tokens: float | None
+    by_difficulty: list[dict[str, Any]]
+    """difficulty, n, correct, accuracy, interval; empty where the problems do not say."""
+    by_source: list[dict[str, Any]]
+    """The same by `source`; empty for one source."""
+    asked: int
+    """Requests of the process that finished; what was there already was not asked again."""
     tokens: int
-    """Completion tokens."""
+    """Completion tokens of all answers."""
     seconds: float
-    """From the first question to the last answer; without starting the engine."""
-    tokens_per_s: float
+    """From the first question to the last answer of that process; without starting the engine."""
+    tokens_per_s: float | None
+    """Null when nothing was asked."""
     start_seconds: float
-    """Until the engine was ready."""
+    """Spent on starting and stopping the engine."""
     model: dict[str, Any]
     """Identity of the weights."""
     engine: str
     config: dict[str, Any]
+    trained_on: list[str] = field(default_factory=list)
+    """Datasets that the problems were compared with."""
+    overlap: dict[str, int] = field(default_factory=dict)
+    """Source -> problems that were trained on; each was waived by name."""
+    probes: dict[str, Any] | None = None
+    """See `training.probes`; null: none were asked for."""
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | Teacher,
     problems: pl.DataFrame,
     config: EvaluateConfig,
     out: Path,
     *,
+    trained_on: Sequence[str | Path] = (),
+    allow_overlap: Collection[str] = (),
     overwrite: bool = False,
     log: Log = to_stderr,
 ) -> EvaluateReport:
-    """Ask `model` every problem and judge the answers; rows in `out/results.parquet`.
+    """Ask `model` every problem and judge the answers.
 
-    An evaluation that is already in `out` is not repeated.
+    An evaluation that is already in `out` is not repeated, and one that was killed goes on.
 
     Args:
-        model: `smollm2-135m`, a directory or a Hub id.
+        model: `smollm2-135m`, a directory or a Hub id; or a teacher, asked with the settings it was made with.
         problems: columns of builders.schema.PROBLEMS.
         config: the recipe's `evaluate` section.
         out: directory; made if missing.
-        overwrite: replace another evaluation in `out`.
+        trained_on: datasets (directories or Parquet files) that the problems must not overlap; those that the model's
+            card names are added.
+        allow_overlap: values of `source` whose problems may overlap all the same.
+        overwrite: replace another evaluation in `out`; its answers stay in `out/corpus`.
         log: gets lines of progress.
 
     Raises:
         Occupied: `out` holds another evaluation.
-        CotmillError: no problems, no such model, a problem that stays unanswered.
-        MissingDependency: vLLM is not installed.
+        CotmillError: no problems, one twice, none with a gold answer, none short enough, or one that was trained on; no
+            such model, or one without a tokenizer; requests that stay unanswered.
+        MissingDependency: neither vLLM nor transformers is installed.
+        KeyboardInterrupt: interrupted; what was answered is kept.
     """
-    from builders.teachers.vllm import VllmTeacher
-
-    asked = problems.head(config.limit) if config.limit else problems
-    if asked.is_empty():
-        raise CotmillError("there is no problem to evaluate on. Look at evaluate.problems in the recipe")
-    teacher = VllmTeacher(_settings(str(model), config))
-    identity = dict(teacher.identity)
-    said = config.model_dump(mode="json", include=set(EvaluateConfig.model_fields) - {"window"})
-    key = digest([identity, asked["problem_id"].to_list(), said])
-    if report := finished(out, key):
-        log(f"already evaluated: {out / DONE}")
-        return report
+    asked = _checked(problems.head(config.limit) if config.limit else problems)
+    name = model if isinstance(model, str | Path) else model.name
+    looked, counts = overlap.check(asked, str(name), trained_on, allow_overlap, log)
+    students = _students(model, config)
+    for student in students:
+        if report := finished(out, fingerprint(student, asked, config)):
+            log(f"already evaluated: {out / DONE}")
+            return _probed(report, student, config, out, log)
     if (out / DONE).exists() and not overwrite:
         raise Occupied(out, "another evaluation")
-    (out / DONE).unlink(missing_ok=True)
-    began = time.monotonic()
-    rows, ready, ended = asyncio.run(_ask_all(teacher, asked, config, key))
-    results = judge(rows, config)
+    for stale in (DONE, PROBES):
+        (out / stale).unlink(missing_ok=True)
+    corpus = Corpus.create(out / "corpus")
+    student, arm, took = _ask(corpus, students, asked, config, log)
+    answers = _answers(corpus, arm, asked, config)
+    if (answers["status"] == "rejected").all():
+        raise CotmillError(f"the model can be asked none of {asked.height:,} problems: {answers['error'][0]}")
     with replacing(out / RESULTS) as temporary:
-        results.write_parquet(temporary)
-    seconds = ended - ready
-    tokens = int(results["completion_tokens"].sum())
+        per_problem(answers).write_parquet(temporary)
     report = EvaluateReport(
-        fingerprint=key,
-        **summarise(results),
-        tokens=tokens,
-        seconds=round(seconds, 2),
-        tokens_per_s=round(tokens / seconds, 1),
-        start_seconds=round(ready - began, 2),
-        model=identity,
-        engine=teacher.engine,
-        config=said,
+        fingerprint=fingerprint(student, asked, config),
+        **summarise(answers),
+        asked=took.requests,
+        tokens=int(answers["completion_tokens"].sum()),
+        seconds=round(took.seconds, 3),
+        tokens_per_s=_rate(answers, took),
+        start_seconds=round(took.start_seconds, 2),
+        model=dict(student.identity),
+        engine=student.engine,
+        config=_said(config),
+        trained_on=looked,
+        overlap=counts,
     )
     write_json(out / DONE, asdict(report))
-    return report
+    return _probed(report, student, config, out, log)
+
+
+def fingerprint(student: Teacher, problems: pl.DataFrame, config: EvaluateConfig) -> str:
+    """128 bits over all that an evaluation depends on: model, backend, problems, settings. Starts nothing."""
+    return digest([dict(student.identity), problems["problem_id"].to_list(), _said(config)])
 
 
 def finished(out: Path, fingerprint: str) -> EvaluateReport | None:
     """The report of an evaluation that is already done in `out`."""
     try:
         held = orjson.loads((out / DONE).read_bytes())
-        return EvaluateReport(**held) if held["fingerprint"] == fingerprint else None
+        known = {one.name for one in fields(EvaluateReport)}
+        same = held["fingerprint"] == fingerprint and held.keys() <= known and (out / RESULTS).is_file()
+        return EvaluateReport(**held) if same else None
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return None
 
 
-def messages(config: EvaluateConfig, question: str, choices: Sequence[str] | None = None) -> list[Message]:
-    """What a student is asked; with the default settings, the prompt of a training row."""
-    head = [{"role": "system", "content": config.system}] if config.system else []
-    text = config.template.replace("{question}", render_question(question, choices))
-    return [*head, {"role": "user", "content": text}]
+def _said(config: EvaluateConfig) -> dict[str, Any]:
+    """The settings that an evaluation depends on; a recipe's section has more keys than these."""
+    return config.model_dump(mode="json", include=set(EvaluateConfig.model_fields) - NOT_IDENTITY)
 
 
-def judge(rows: pl.DataFrame, config: EvaluateConfig) -> pl.DataFrame:
-    """Add `verdict` (correct, incorrect, unparseable, no_gold) and `value`, the answer that was read."""
-    from curation.verify import Verify
-
-    marked = Verify(fallback=config.fallback).mark(rows.lazy()).collect()
-    return rows.with_columns(verdict=marked["verify.verdict"], value=marked["verify.answer"])
-
-
-def summarise(results: pl.DataFrame) -> dict[str, Any]:
-    """Counts and shares of judged rows, by the names that EvaluateReport gives them."""
-    verdicts = dict(results.group_by("verdict").len().iter_rows())
-    no_gold = verdicts.get("no_gold", 0)
-    n, correct = results.height - no_gold, verdicts.get("correct", 0)
-    unparseable = verdicts.get("unparseable", 0)
-    return {
-        "n": n,
-        "correct": correct,
-        "accuracy": correct / n if n else None,
-        "interval": wilson_interval(correct, n),
-        "unparseable": unparseable,
-        "unparseable_share": unparseable / n if n else None,
-        "no_gold": no_gold,
-        "rejected": int((results["status"] == "rejected").sum()),
-        "truncated_share": int((results["status"] == "truncated").sum()) / results.height,
-        "mean_tokens": results["completion_tokens"].mean(),
-    }
+def _checked(problems: pl.DataFrame) -> pl.DataFrame:
+    """Raise CotmillError for problems that make no evaluation."""
+    if problems.is_empty():
+        raise CotmillError("there is no problem to evaluate on. Look at --problems, or evaluate.problems in the recipe")
+    twice = problems.filter(pl.col("problem_id").is_duplicated())
+    if twice.height:
+        raise CotmillError(
+            f"{twice['problem_id'].n_unique():,} problems are there more than once, so they would count more than once;"
+            f" first {twice['question'][0][:100]!r}.\nKeep one of each: builders.problems.load_all does"
+        )
+    if not problems["gold_value"].is_not_null().any():
+        unread = problems["gold"].drop_nulls()
+        why = (
+            f"have gold answers that cannot be read, first {unread[0][:60]!r}" if len(unread) else "have no gold answer"
+        )
+        raise CotmillError(
+            f"all {problems.height:,} problems {why}, so nothing can be judged.\nName the column that holds it:"
+            " columns: {gold: NAME} in the recipe's evaluate.problems"
+        )
+    return problems
 
 
-def compare_evaluations(before: Path, after: Path) -> Paired:
-    """Two evaluations on the problems that both asked and that have a gold answer.
+def _students(model: str | Path | Teacher, config: EvaluateConfig) -> list[Teacher]:
+    if not isinstance(model, str | Path):
+        return [model]
+    from training.evaluation.backends import backends
 
-    Args:
-        before: directory that `evaluate` wrote.
-        after: likewise.
-
-    Raises:
-        CotmillError: a directory holds no finished evaluation.
-    """
-    for folder in (before, after):
-        if not (folder / DONE).is_file():
-            raise CotmillError(f"{folder} holds no finished evaluation ({DONE}). Make one: cotmill evaluate")
-    keys = pl.col("verdict") != "no_gold"
-    first, second = (
-        pl.read_parquet(folder / RESULTS, columns=["problem_id", "verdict"]).filter(keys).unique("problem_id")
-        for folder in (before, after)
-    )
-    both = first.join(second, on="problem_id", suffix="_after").sort("problem_id")
-    return compare((both["verdict"] == "correct").to_list(), (both["verdict_after"] == "correct").to_list())
+    return backends(str(model), config)
 
 
-def _settings(model: str, config: EvaluateConfig) -> builders_config.VllmTeacher:
-    said = config.model_dump(include={"chat_template", "temperature", "max_tokens", "engine", "window"})
-    return builders_config.VllmTeacher.model_validate({"kind": "vllm", "model": model, **said})
-
-
-async def _ask_all(
-    teacher: Teacher, problems: pl.DataFrame, config: EvaluateConfig, key: str
-) -> tuple[pl.DataFrame, float, float]:
-    """One row per problem, in order; and the times at which the engine was ready and the last answer came."""
-    room = asyncio.Semaphore(config.window)
-
-    async def one(problem: dict[str, Any]) -> dict[str, Any]:
-        trace = digest([key, config.seed, problem["problem_id"]])
-        ask = messages(config, problem["question"], problem["choices"])
-        request = Request(trace, problem["problem_id"], ask, row_seed(trace))
-        async with room:
-            began = time.monotonic()
-            answer, error = await _answer(teacher, request)
-        seconds = time.monotonic() - began
-        return trace_row(problem, answer, max_tokens=config.max_tokens, seconds=seconds, error=error)
-
-    async with teacher:
-        ready = time.monotonic()
-        tasks = [asyncio.create_task(one(row)) for row in problems.select(ASKED).iter_rows(named=True)]
+def _ask(
+    corpus: Corpus, students: list[Teacher], problems: pl.DataFrame, config: EvaluateConfig, log: Log
+) -> tuple[Teacher, Arm, Asked]:
+    """Ask everything, by the first of `students` that can be started."""
+    for student, others in zip(students, [students[i + 1 :] for i in range(len(students))], strict=True):
+        arm = arm_of(student, config)
         try:
-            answered = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        ended = time.monotonic()
-    schema = {name: TRACES[name] for name in (*ASKED, *ANSWERED)}
-    rows = [{name: row.get(name) for name in schema} for row in answered]
-    return pl.DataFrame(rows, schema=schema), ready, ended
-
-
-async def _answer(teacher: Teacher, request: Request) -> tuple[Completion | None, str | None]:
-    """The answer, or why the model will never give one."""
-    for left in reversed(range(TRIES)):
-        try:
-            return await teacher.sample(request), None
-        except RejectedRequest as error:
-            return None, str(error)
-        except UnansweredRequest as error:
-            if not left:
-                raise TeacherError(
-                    f"problem {request.problem_id} was not answered in {TRIES} tries: {error}."
-                    " Nothing was written; run it again"
-                ) from error
+            return student, arm, ask(corpus, arm, problems, config.n)
+        except CannotLoad as error:
+            if not others:
+                raise
+            log(f"{error}\nGoing on with {others[0].engine}, which is slower.")
     raise AssertionError("unreachable")
+
+
+def _answers(corpus: Corpus, arm: Arm, problems: pl.DataFrame, config: EvaluateConfig) -> pl.DataFrame:
+    """Every answer of this evaluation, judged: ANSWERS, verdict, value; in the order of the problems."""
+    ids = [trace_id(problem, arm.arm_id, i) for problem in problems["problem_id"] for i in range(config.n)]
+    judged = Verify(fallback=config.fallback)
+    mark(corpus, [judged])
+    columns = [name for name in ANSWERS.names() if name not in ("trace_id", "difficulty")]
+    rows = beside(corpus, corpus.shards(), [*columns, "verify.verdict", "verify.answer"], [judged])
+    held = rows.filter(pl.col("trace_id").is_in(ids)).rename({"verify.verdict": "verdict", "verify.answer": "value"})
+    hard = problems.select("problem_id", difficulty(problems["meta"]))
+    found = pl.DataFrame({"trace_id": ids}).lazy().join(held, on="trace_id", how="left", maintain_order="left")
+    return (
+        found.join(hard.lazy(), on="problem_id", how="left", maintain_order="left")
+        .with_columns(pl.col("verdict").fill_null("unparseable"))  # a row that the checker fails on
+        .select(*ANSWERS.names(), "verdict", "value")
+        .collect()
+    )
+
+
+def _probed(report: EvaluateReport, student: Teacher, config: EvaluateConfig, out: Path, log: Log) -> EvaluateReport:
+    """The report with the probes that are asked for, made now unless they are there."""
+    if not config.probes:
+        return report
+    said = probes.probe(out, student, config, held=report.probes, log=log)
+    values = {one.name: getattr(report, one.name) for one in fields(report)}
+    report = EvaluateReport(**{**values, "probes": said})
+    write_json(out / DONE, asdict(report))
+    return report
+
+
+def _rate(answers: pl.DataFrame, took: Asked) -> float | None:
+    """Completion tokens per second; of a resumed evaluation, tokens by the share of answers that it gave."""
+    if not took.requests or not took.seconds:
+        return None
+    return round(int(answers["completion_tokens"].sum()) * took.requests / answers.height / took.seconds, 1)

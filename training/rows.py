@@ -1,15 +1,14 @@
-"""From prompt and completion to token ids: the one place that decides which tokens are trained.
+"""Which rows of a dataset are trained on: read, tokenised under an objective, and counted by reason where not.
 
-The prompt is rendered and tokenised exactly as `builders.teachers.vllm` does it for evaluation, with
-the generation prompt; the completion is what follows, up to and including the token that ends it. TRL
-gets these ids and mask, so what `preview` shows is what is trained.
+A row that cannot be learnt from (no completion, too long) is left out and counted. A row that shows a fault
+of template or tokenizer stops everything, as the other rows have it too: see `training.checks`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,28 +16,36 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from builders.errors import CotmillError
+from training.objectives import Objective, Student, parse
+from training.tokens import Tokens, tokenise
 
 if TYPE_CHECKING:
+    import polars as pl
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-Turns = Sequence[dict[str, str]]
+__all__ = ["FAULTS", "LEFT_OUT", "Prepared", "Tokens", "explain", "prepare", "read_rows", "tokenise"]
 
 LEFT_OUT: Final = {
     "empty": "without a completion",
-    "refused": "that the chat template refuses",
-    "changed": "whose prompt or completion the chat template changes (another train.chat_template?)",
-    "too_long": "longer than sft.max_length, which would lose their answer and their end",
+    "too_long": "longer than max_length or the student's context, which would lose their answer and their end",
+    "unanswered": "without an answer in the column `answer`",
+    "unweighted": "without a number in the column `weight`",
 }
-"""Why a row is not trained on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """One row as it is trained: ids of prompt and completion, and 1 where a token counts in the loss."""
-
-    input_ids: list[int]
-    completion_mask: list[int]
+"""Why a single row is not trained on."""
+FAULTS: Final = {
+    "refused": "the chat template refuses it",
+    "reasoning": "the chat template drops its reasoning",
+    "think": "its <think> tags do not come through the chat template and the tokenizer",
+    "changed": "the chat template changes its prompt or completion",
+    "tokenizer": "the tokenizer does not give its text back",
+    "truncated": "its answer was cut off",
+    "masked": "no token of it would count in the loss",
+    "end": "no token that ends it would be trained, so the student would not learn to stop",
+    "prompt": "the student would be trained on another prompt than it is evaluated with",
+}
+"""What stops a training unless `train.allow` names it."""
+REASONS: Final = {**LEFT_OUT, **FAULTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,137 +53,159 @@ class Prepared:
     """The rows to train on, and how many were left out for which reason."""
 
     rows: list[Tokens]
+    """With preference pairs: chosen, rejected, chosen, rejected ..."""
     left_out: dict[str, int]
+    """Reason -> rows of the dataset."""
     fingerprint: str
-    """Of all prompts and completions read, in order."""
+    """Of all that was read, in order."""
+    examples: dict[str, int] = field(default_factory=dict)
+    """Reason -> number of the first such row, from 0."""
+    sources: int = 0
+    """Rows of the dataset that `rows` come from."""
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, prompts included."""
+        return sum(len(row.input_ids) for row in self.rows)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Those that count in the loss."""
+        return sum(sum(row.completion_mask) for row in self.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """One row as the student meets it."""
+def read_rows(
+    dataset: Path, split: str = "train", limit: int | None = None, objective: Objective | None = None
+) -> Dataset:
+    """Rows of a dataset directory (or of one Parquet file), with the columns that an objective reads.
 
-    tokens: list[str]
-    """Text of each token."""
-    ids: list[int]
-    trained: list[bool]
-    """Whether the token counts in the loss."""
-
-    def __str__(self) -> str:
-        """The text, with what is trained between ⟦ and ⟧."""
-        parts, inside = [], False
-        for token, trained in zip(self.tokens, self.trained, strict=True):
-            if trained != inside:
-                parts.append("⟦" if trained else "⟧")
-                inside = trained
-            parts.append(token)
-        return "".join(parts) + ("⟧" if inside else "")
-
-
-def read_rows(dataset: Path, split: str = "train", limit: int | None = None) -> Dataset:
-    """The `prompt` and `completion` columns of a dataset directory (or of one Parquet file).
+    `messages` are prompt and completion too: the last turn is what is learnt. So are texts: a user's and
+    an assistant's turn.
 
     Raises:
         CotmillError: no such directory, split or column, or not Parquet.
     """
+    import polars as pl
     from datasets import Dataset
 
-    files = [dataset] if dataset.is_file() else sorted(dataset.glob(f"data/*/{split}-*.parquet"))
-    if not files:
-        found = sorted({p.name.rsplit("-", 1)[0] for p in dataset.glob("data/*/*.parquet")})
-        hint = f"it has: {', '.join(found)}" if found else "make one with `cotmill curate`"
-        raise CotmillError(f"{dataset} has no split {split} (data/*/{split}-*.parquet); {hint}")
-    import polars as pl
-
+    objective = objective or parse("sft")
+    files = _files(dataset, split, objective.config)
     try:
         frame = pl.scan_parquet(files)
-        missing = {"prompt", "completion"} - set(frame.collect_schema().names())
-        if missing:
-            raise CotmillError(
-                f"{files[0]} has no column {' and '.join(sorted(missing))}: training needs prompt and completion,"
-                " each a list of messages (role, content), as `cotmill curate` writes them"
-            )
-        frame = frame.select("prompt", "completion")
-        return Dataset.from_polars((frame.head(limit) if limit else frame).collect())
+        names = set(frame.collect_schema().names())
+        if "messages" in names and not {"prompt", "completion"} <= names and "completion" in objective.reads:
+            turns = pl.col("messages")
+            frame = frame.with_columns(
+                prompt=turns.list.head(turns.list.len() - 1), completion=turns.list.tail(1)
+            ).filter(pl.col("completion").list.eval(pl.element().struct.field("role") == "assistant").list.all())
+            names |= {"prompt", "completion"}
+        if missing := set(objective.reads) - names:
+            raise CotmillError(_lacks(files[0], missing, objective))
+        wanted = [name for name in dict.fromkeys((*objective.reads, *ALSO)) if name in names]
+        rows = (frame.head(limit) if limit else frame).select(wanted).collect()
+        return Dataset.from_polars(rows.with_columns(_as_turns(rows)))
     except pl.exceptions.PolarsError as error:
         raise CotmillError(f"{files[0]} cannot be read as Parquet: {error}") from error
 
 
-def prepare(rows: Iterable[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> Prepared:
-    """Tokenise every row; leave out those that would teach something else than their completion.
+ALSO: Final = ("question", "choices", "finish_reason", "status")
+"""Read where they are: what evaluation would ask, and whether the trace was cut off."""
+TURNS: Final = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
+
+
+def prepare(
+    rows: Iterable[Mapping[str, Any]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    objective: Objective | None = None,
+) -> Prepared:
+    """Tokenise every row; leave out those that would teach something else than they should.
 
     Args:
-        rows: dicts with `prompt` and `completion`, lists of messages.
+        rows: as `read_rows` gives them.
         tokenizer: with the chat template to train under.
         max_length: longest row in tokens; None: no limit.
+        objective: what is learnt of a row; default: its completion.
     """
+    objective = objective or parse("sft")
+    student = Student(tokenizer)
     kept: list[Tokens] = []
     left_out: Counter[str] = Counter()
-    state = blake2b(digest_size=16)
-    for row in rows:
-        state.update(orjson.dumps([row["prompt"], row["completion"]]))
-        made = tokenise(row["prompt"], row["completion"], tokenizer)
-        if isinstance(made, Tokens) and max_length and len(made.input_ids) > max_length:
-            made = "too_long"
-        if isinstance(made, Tokens):
-            kept.append(made)
-        else:
+    examples: dict[str, int] = {}
+    state, sources = blake2b(digest_size=16), 0
+    for number, row in enumerate(rows):
+        state.update(orjson.dumps([row[name] for name in objective.reads]))
+        made = _one(row, objective, student, max_length)
+        if isinstance(made, str):
             left_out[made] += 1
-    return Prepared(kept, dict(left_out), state.hexdigest())
-
-
-def tokenise(prompt: Turns | None, completion: Turns | None, tokenizer: PreTrainedTokenizerBase) -> Tokens | str:
-    """Ids and loss mask of one row, or a key of LEFT_OUT.
-
-    The ids begin with those that evaluation would send for this prompt. They end with the token that
-    ends a turn, which is added where the template has none: a student must learn to stop. What the
-    template writes behind it (a line break, mostly) is never generated, so it is cut.
-    """
-    from jinja2 import TemplateError
-
-    said = [turn.get("content") or "" for turn in completion or []]
-    if not prompt or not "".join(said).strip():
-        return "empty"
-    try:
-        before = _render(tokenizer, prompt, ask=True)
-        whole = _render(tokenizer, [*prompt, *(completion or [])], ask=False)
-    except TemplateError:
-        return "refused"
-    after = whole[len(before) :]
-    if not whole.startswith(before) or not all(text.strip() in after for text in said):
-        return "changed"
-    head: list[int] = tokenizer.encode(before, add_special_tokens=False)
-    ids: list[int] = tokenizer.encode(whole, add_special_tokens=False)
-    # Where a merge crosses the border, the student would see another prompt than in evaluation.
-    tail = ids[len(head) :] if ids[: len(head)] == head else tokenizer.encode(after, add_special_tokens=False)
-    tail = _ended(tail, tokenizer)
-    return Tokens(head + tail, [0] * len(head) + [1] * len(tail))
-
-
-def preview(rows: Iterable[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[Preview]:
-    """Each row's tokens with the loss mask; rows that are left out are not shown."""
-    made = [tokenise(row["prompt"], row["completion"], tokenizer) for row in rows]
-    return [
-        Preview([str(tokenizer.decode([i])) for i in t.input_ids], t.input_ids, [bool(m) for m in t.completion_mask])
-        for t in made
-        if isinstance(t, Tokens)
-    ]
+            examples.setdefault(made, number)
+        else:
+            kept += made
+            sources += 1
+    return Prepared(objective.settle(kept), dict(left_out), state.hexdigest(), examples, sources)
 
 
 def explain(prepared: Prepared) -> list[str]:
     """One line for each reason that rows were left out."""
-    return [f"{count} rows {LEFT_OUT[reason]}" for reason, count in sorted(prepared.left_out.items())]
+    return [f"{count} rows {LEFT_OUT.get(why) or FAULTS[why]}" for why, count in sorted(prepared.left_out.items())]
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Turns, *, ask: bool) -> str:
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask))
+def _one(row: Mapping[str, Any], objective: Objective, student: Student, most: int | None) -> list[Tokens] | str:
+    if row.get("finish_reason") == "length" or row.get("status") == "truncated":
+        return "truncated"
+    made = objective.rows(row, student)
+    if isinstance(made, str):
+        return made
+    if most and any(len(tokens.input_ids) > most for tokens in made):
+        return "too_long"
+    if not all(any(tokens.completion_mask) for tokens in made):
+        return "masked"
+    stops = {student.tokenizer.eos_token_id, *student.tokenizer.all_special_ids}
+    ended = any(tokens.completion_mask[-1] and tokens.input_ids[-1] in stops for tokens in made)
+    return made if ended else "end"
 
 
-def _ended(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """`ids` up to the end token of the last turn; with EOS added where only text is at the end."""
-    special = set(tokenizer.all_special_ids) | {tokenizer.eos_token_id}
-    end = len(ids)
-    while end and ids[end - 1] not in special and not str(tokenizer.decode([ids[end - 1]])).strip():
-        end -= 1
-    ends = end and ids[end - 1] in special
-    return ids[:end] if ends else [*ids[:end], tokenizer.eos_token_id]
+def _files(dataset: Path, split: str, config: str | None) -> list[Path]:
+    """Data files of a split. Pairs are a configuration of their own, and no rows to learn from otherwise."""
+    if dataset.is_file():
+        return [dataset]
+
+    def found(pattern: str) -> list[Path]:
+        wanted = dataset.glob(f"data/{config or '*'}/{pattern}.parquet")
+        return sorted(p for p in wanted if config or p.parent.name != "pairs")
+
+    if files := found(f"{split}-*"):
+        return files
+    splits = sorted({p.name.rsplit("-", 1)[0] for p in found("*")})
+    place = f"data/{config or '*'}/{split}-*.parquet"
+    if splits:
+        raise CotmillError(f"{dataset} has no split {split} ({place}); it has: {', '.join(splits)}")
+    if config:
+        raise CotmillError(
+            f"{dataset} has no preference pairs ({place}).\nAsk for them in the recipe (curate.pairs) and make the"
+            " dataset again: cotmill curate"
+        )
+    raise CotmillError(f"{dataset} has no split {split} ({place}); make one with `cotmill curate`")
+
+
+def _lacks(file: Path, missing: set[str], objective: Objective) -> str:
+    what = f"{file} has no column {' and '.join(sorted(missing))}: "
+    if missing & set(TURNS):
+        return what + (
+            f"training needs {' and '.join(n for n in objective.reads if n in TURNS)}, each a list of messages"
+            " (role, content), as `cotmill curate` writes them"
+        )
+    return what + f"the objective {objective.name} reads it. Write it into the dataset, or choose another objective"
+
+
+def _as_turns(rows: pl.DataFrame) -> list[pl.Expr]:
+    """A text that stands where messages belong, as one turn."""
+    import polars as pl
+
+    return [
+        pl.when(pl.col(name).is_not_null())
+        .then(pl.concat_list(pl.struct(role=pl.lit(role), content=pl.col(name))))
+        .alias(name)
+        for name, role in TURNS.items()
+        if rows.schema.get(name) == pl.String
+    ]

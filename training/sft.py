@@ -1,6 +1,6 @@
-"""Supervised fine-tuning: a dataset in, a student that vLLM loads out.
+"""Training: a dataset in, a student that vLLM loads out.
 
-TRL's SFTTrainer does the training. This module hands it tokenised rows, starts it with settings that
+TRL's trainers do the training. This module hands them tokenised rows, starts them with settings that
 suit the machine, goes on after a kill, and writes `train.json` last: its presence means done.
 """
 
@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from builders.disk import write_json
-from builders.errors import CotmillError, MissingDependency, Occupied
+from builders.errors import MissingDependency, Occupied
 from builders.identity import digest
 from builders.teachers.smollm2 import model_identity
 from training import rows, student
 from training.checkpoints import last_whole
-from training.config import TrainConfig
-from training.trainer import MAX_LENGTH, make_trainer, quiet
+from training.checks import check, check_prompt
+from training.config import EvaluateConfig, TrainConfig
+from training.memory import explained, peak
+from training.modelcard import render_card
+from training.processes import is_first, wait
+from training.source import Source, find
+from training.trainer import MAX_LENGTH, logging_to, make_trainer, quiet
 from training.watch import Log, to_stderr, watcher
 
 if TYPE_CHECKING:
@@ -40,10 +45,11 @@ class TrainReport:
     """Of rows, student and settings: the same run has the same one."""
     model: str
     """Directory of the student, beside this file."""
+    objective: str
     rows: int
-    """Trained on."""
+    """Trained on; an objective may make several of one row of the dataset, and two of a preference pair."""
     left_out: dict[str, int]
-    """Rows not trained on, by reason (training.rows.LEFT_OUT)."""
+    """Rows of the dataset not trained on, by reason (training.rows.REASONS)."""
     steps: int
     epochs: float
     tokens: int
@@ -54,6 +60,8 @@ class TrainReport:
     """Of this process's steps; without loading and saving."""
     tokens_per_s: float
     """Prompts included, padding not."""
+    peak_memory: int
+    """Bytes: of a GPU what was allocated at most, else of this process."""
     resumed_from: int | None
     """The step this process went on from."""
     first_loss: float | None
@@ -62,12 +70,25 @@ class TrainReport:
     """Step and mean loss since the entry before."""
     dataset: str
     """Fingerprint of the rows read."""
+    source: dict[str, str | None]
+    """Name of the dataset; its repository and commit, or its own fingerprint, where it has them."""
+    recipe: str | None
+    """Name of the recipe."""
+    student: dict[str, str]
+    """Identity of the weights that training began with."""
     config: dict[str, Any]
     versions: dict[str, str]
 
 
 def train(
-    dataset: Path, config: TrainConfig, out: Path, *, overwrite: bool = False, log: Log = to_stderr
+    dataset: Path | str,
+    config: TrainConfig,
+    out: Path,
+    *,
+    evaluation: EvaluateConfig | None = None,
+    recipe: str | None = None,
+    overwrite: bool = False,
+    log: Log = to_stderr,
 ) -> TrainReport:
     """Teach `config.student` the completions of `dataset`; the model is in `out/model` afterwards.
 
@@ -75,24 +96,25 @@ def train(
     whole checkpoint.
 
     Args:
-        dataset: directory that curation wrote, or one Parquet file with `prompt` and `completion`.
+        dataset: directory that curation wrote, one Parquet file, or `USER/NAME[@REVISION]` on the Hub.
         config: the recipe's `train` section.
         out: directory; made if missing.
+        evaluation: the recipe's `evaluate` section, to compare prompts with.
+        recipe: its name, for the model card.
         overwrite: replace another student in `out`.
         log: gets lines of progress.
 
     Raises:
         Occupied: `out` holds another student.
-        CotmillError: nothing to train on, no such student, settings that TRL refuses, a loss that is
-            not a number.
+        CotmillError: nothing to train on, rows that would teach something else (training.checks), no such
+            student, settings that TRL refuses, a loss that is not a number, no memory left.
         MissingDependency: TRL, or peft for an adapter, is not installed.
     """
     _check_installed(config)
-    with quiet():
-        tokenizer = student.load_tokenizer(config)
-        data = rows.read_rows(dataset, config.split, config.limit)
-        prepared = rows.prepare(data, tokenizer, config.sft.get("max_length", MAX_LENGTH))
-        _check_rows(dataset, config, prepared)
+    log = log if is_first() else _silent
+    source = find(dataset)
+    with quiet(), logging_to(out / "logs"):
+        tokenizer, prepared = _prepare(source, config, evaluation, log)
         identity = model_identity(config.student, config.revision)
         fingerprint = digest([prepared.fingerprint, identity, config.model_dump(mode="json", exclude=NOT_IDENTITY)])
         if report := finished(out, fingerprint):
@@ -103,19 +125,8 @@ def train(
         for line in rows.explain(prepared):
             log(f"left out: {line}")
         (out / DONE).unlink(missing_ok=True)
-        return _run(prepared, tokenizer, config, fingerprint, out, log)
-
-
-def preview(dataset: Path, config: TrainConfig, rows_shown: int = 3) -> list[rows.Preview]:
-    """The first rows as the student meets them, token by token. Loads the tokenizer, not the model.
-
-    Raises:
-        CotmillError: as `train`, as far as rows and tokenizer go.
-    """
-    _check_installed(config)
-    with quiet():
-        data = rows.read_rows(dataset, config.split, rows_shown)
-        return rows.preview(data, student.load_tokenizer(config))
+        facts = {"source": _said(source), "recipe": recipe, "student": identity, "fingerprint": fingerprint}
+        return _run(prepared, tokenizer, config, facts, out, log)
 
 
 def finished(out: Path, fingerprint: str) -> TrainReport | None:
@@ -127,52 +138,65 @@ def finished(out: Path, fingerprint: str) -> TrainReport | None:
         return None
 
 
-NOT_IDENTITY = {"checkpoint_minutes", "student", "revision"}
+NOT_IDENTITY = {"checkpoint_minutes", "student", "revision", "dataset"}
 """Settings that do not change the student, or that its fingerprint already says."""
+
+
+def longest(config: TrainConfig, limits: student.Limits) -> int | None:
+    """Most tokens of a row: as the recipe says, but never more than the student's context."""
+    known = [n for n in (config.trl.get("max_length", MAX_LENGTH), limits.context) if n]
+    return min(known, default=None)
+
+
+def _prepare(
+    source: Source, config: TrainConfig, evaluation: EvaluateConfig | None, log: Log
+) -> tuple[PreTrainedTokenizerBase, rows.Prepared]:
+    """Tokenizer and rows, when nothing speaks against them."""
+    tokenizer = student.load_tokenizer(config, log)
+    limits = student.limits(config)
+    data = rows.read_rows(source.path, config.split, config.limit, config.goal)
+    prepared = rows.prepare(data, tokenizer, longest(config, limits), config.goal)
+    check(source.path, config, prepared, limits)
+    check_prompt(data, tokenizer, config, evaluation)
+    return tokenizer, prepared
 
 
 def _run(
     prepared: rows.Prepared,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
-    fingerprint: str,
+    facts: dict[str, Any],
     out: Path,
     log: Log,
 ) -> TrainReport:
-    checkpoints = out / "checkpoints" / fingerprint[:12]
+    checkpoints = out / "checkpoints" / facts["fingerprint"][:12]
     checkpoints.mkdir(parents=True, exist_ok=True)
-    resume = last_whole(checkpoints, log)
-    tokens = sum(len(row.input_ids) for row in prepared.rows)
-    trainer = make_trainer(prepared, tokenizer, config, checkpoints, watcher(log, tokens, _minutes(config)))
-    if resume:
-        log(f"going on from {resume.name}")
-    began = time.monotonic()
-    try:
+    resume = last_whole(checkpoints, log, delete=is_first())
+    tokens = prepared.tokens
+    with explained(config):
+        trainer = make_trainer(prepared, tokenizer, config, checkpoints, watcher(log, tokens, _minutes(config)))
+        if resume:
+            log(f"going on from {resume.name}")
+        began = time.monotonic()
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except MemoryError as error:
-        raise CotmillError(f"training ran out of memory. {SMALLER}") from error
-    except RuntimeError as error:
-        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
-        raise CotmillError(f"training ran out of memory. {SMALLER}") from error
-    seconds = time.monotonic() - began
-    ends = {row.input_ids[-1] for row in prepared.rows}
-    _save(trainer, tokenizer, ends, out)
+        seconds = time.monotonic() - began
     state = trainer.state
     curve = [(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry]
     start = int(resume.name.rpartition("-")[2]) if resume else 0
     done = tokens * state.epoch * (state.global_step - start) / max(state.global_step, 1)
     report = TrainReport(
-        fingerprint=fingerprint,
+        **facts,
         model="model",
+        objective=config.goal.name,
         rows=len(prepared.rows),
         left_out=prepared.left_out,
         steps=state.global_step,
         epochs=round(state.epoch, 4),
         tokens=tokens,
-        trained_tokens=sum(sum(row.completion_mask) for row in prepared.rows),
+        trained_tokens=prepared.trained_tokens,
         seconds=round(seconds, 2),
         tokens_per_s=round(done / seconds, 1),
+        peak_memory=peak(),
         resumed_from=start if resume else None,
         first_loss=curve[0][1] if curve else None,
         last_loss=curve[-1][1] if curve else None,
@@ -181,24 +205,26 @@ def _run(
         config=config.model_dump(mode="json"),
         versions=_versions(),
     )
-    write_json(out / DONE, asdict(report))
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    _save(trainer, tokenizer, {row.input_ids[-1] for row in prepared.rows}, out, report)
+    wait()
+    if is_first():
+        write_json(out / DONE, asdict(report))
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return report
 
 
-SMALLER = (
-    "Try a smaller train.sft.per_device_train_batch_size (with more train.sft.gradient_accumulation_steps),"
-    " train.sft.gradient_checkpointing: true, a smaller train.sft.max_length, or train.lora"
-)
-
-
-def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, ends: set[int], out: Path) -> None:
+def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, ends: set[int], out: Path, report: TrainReport) -> None:
     """Write `out/model`; of an adapter also `out/adapter`, before it is merged."""
     model = trainer.accelerator.unwrap_model(trainer.model)
+    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    if not is_first():
+        return
     if hasattr(model, "merge_and_unload"):
-        model.save_pretrained(out / "adapter")
-        model = model.merge_and_unload()
-    student.save(model, tokenizer, ends, out / "model")
+        model.save_pretrained(out / "adapter", **({} if weights is None else {"state_dict": weights}))
+        whole = weights is None and not getattr(model, "is_quantized", False)
+        model = model.merge_and_unload() if whole else student.merged(report.config, out / "adapter")
+        weights = None
+    student.save(model, tokenizer, ends, out / "model", weights=weights, card=render_card(asdict(report)))
 
 
 def _check_installed(config: TrainConfig) -> None:
@@ -207,16 +233,13 @@ def _check_installed(config: TrainConfig) -> None:
             raise MissingDependency(package, "training", "make setup, or pip install 'cotmill[train]'")
 
 
-def _check_rows(dataset: Path, config: TrainConfig, prepared: rows.Prepared) -> None:
-    """Raise when nothing is left to train on, with the reason for every row."""
-    if prepared.rows:
-        return
-    reasons = rows.explain(prepared) or [f"the split {config.split} holds no rows"]
-    lines = "\n".join(f"  {line}" for line in reasons)
-    raise CotmillError(
-        f"{dataset} holds nothing to train on:\n{lines}\nNothing was trained. Look at it:"
-        f" cotmill sql {dataset} 'select prompt, completion from kept limit 3'"
-    )
+def _said(source: Source) -> dict[str, str | None]:
+    return {
+        "name": source.name,
+        "repo": source.repo,
+        "revision": source.revision,
+        "fingerprint": source.fingerprint,
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -226,5 +249,9 @@ def _versions() -> dict[str, str]:
 
 def _minutes(config: TrainConfig) -> float | None:
     """Minutes between checkpoints by the clock; None when the recipe says when to save."""
-    own = {"save_strategy", "save_steps"} & set(config.sft)
+    own = {"save_strategy", "save_steps"} & set(config.trl)
     return None if own else config.checkpoint_minutes
+
+
+def _silent(line: str) -> None:
+    """The log of every process but the first."""

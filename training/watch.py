@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders.errors import CotmillError
 from training.checkpoints import mark_whole
+from training.processes import as_the_first, is_first, wait
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -43,12 +44,14 @@ def watcher(log: Log, tokens_per_epoch: int, minutes: float | None) -> TrainerCa
             log(f"{state.max_steps} steps, {state.num_train_epochs} epochs of {tokens_per_epoch:,} tokens")
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if minutes and time.monotonic() - self.saved > 60 * minutes:
+            if minutes and as_the_first(time.monotonic() - self.saved > 60 * minutes):
                 control.should_save = True
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.saved = time.monotonic()
-            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            wait()  # every process writes its part
+            if is_first():
+                mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             loss = (logs or {}).get("loss")

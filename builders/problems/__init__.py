@@ -1,4 +1,4 @@
-"""Problem sources: built-in word problems, reasoning-gym, files, Hub datasets and the paper's presets.
+"""Problem sources: built-in word problems and arithmetic, reasoning-gym, files, Hub datasets and the paper's presets.
 
 Each kind is a module that reads its source into the same raw rows; `table` turns those into the
 `problems` table. Nothing is left out without being counted.
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from builders.config import (
+    ArithmeticSource,
     FileSource,
     GymSource,
     HubSource,
@@ -17,6 +18,7 @@ from builders.config import (
     ProblemSource,
     WordsSource,
 )
+from builders.problems.arithmetic import load_arithmetic
 from builders.problems.files import load_files
 from builders.problems.gym import load_gym
 from builders.problems.hub import load_hub
@@ -45,6 +47,8 @@ def load_problems(source: ProblemSource, *, base: Path | None = None) -> Loaded:
     match source:
         case WordsSource():
             return load_words(source)
+        case ArithmeticSource():
+            return load_arithmetic(source)
         case GymSource():
             return load_gym(source)
         case FileSource():

@@ -6,19 +6,16 @@ Not a benchmark: the sentences are plain on purpose, so that a very small model 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
-from hashlib import blake2b
 from importlib.resources import files
-from typing import TypeVar
 
 import polars as pl
 
 from builders.config import Config, WordsSource
+from builders.problems.dice import Dice
 from builders.problems.table import RAW, Loaded, finish
 from builders.yaml import read_yaml
-
-T = TypeVar("T")
 
 ATTEMPTS = 200
 """Draws in search of a new question before a repeated one is let through, to be counted as a duplicate."""
@@ -63,7 +60,7 @@ def _rows(source: WordsSource) -> Iterator[tuple[str, int, str]]:
     for index in range(source.count):
         operation = source.operations[index % len(source.operations)]
         for attempt in range(ATTEMPTS):
-            dice = _Dice(source.seed, operation, index, attempt)
+            dice = Dice(source.seed, operation, index, attempt)
             question, gold = _problem(operation, dice, source.largest)
             if question not in seen:
                 break
@@ -71,7 +68,7 @@ def _rows(source: WordsSource) -> Iterator[tuple[str, int, str]]:
         yield question, gold, operation
 
 
-def _problem(operation: str, dice: _Dice, largest: int) -> tuple[str, int]:
+def _problem(operation: str, dice: Dice, largest: int) -> tuple[str, int]:
     a, b, gold = _numbers(operation, dice, largest)
     parts = _parts()
     thing, (place, places) = dice.pick(parts.things), dice.pick(parts.places)
@@ -89,7 +86,7 @@ def _problem(operation: str, dice: _Dice, largest: int) -> tuple[str, int]:
     return question, gold
 
 
-def _numbers(operation: str, dice: _Dice, largest: int) -> tuple[int, int, int]:
+def _numbers(operation: str, dice: Dice, largest: int) -> tuple[int, int, int]:
     """Two numbers from 2 to `largest` and the result, a whole number above 0."""
     if operation == "divide":
         divisor = dice.between(2, largest // 2)
@@ -101,17 +98,3 @@ def _numbers(operation: str, dice: _Dice, largest: int) -> tuple[int, int, int]:
         return more, less, more - less
     a, b = dice.between(2, largest), dice.between(2, largest)
     return a, b, a + b if operation == "add" else a * b
-
-
-class _Dice:
-    """Draws from a hash of its parts: the same on every machine and Python, unrelated for neighbouring parts."""
-
-    def __init__(self, *parts: int | str) -> None:
-        self._state = int.from_bytes(blake2b(json.dumps(parts).encode(), digest_size=32).digest(), "big")
-
-    def between(self, low: int, high: int) -> int:
-        self._state, rest = divmod(self._state, high - low + 1)
-        return low + rest
-
-    def pick(self, options: Sequence[T]) -> T:
-        return options[self.between(0, len(options) - 1)]

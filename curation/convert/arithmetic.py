@@ -77,6 +77,16 @@ def true_equations(text: str) -> Iterator[Equation]:
             yield Equation(start, left, right, end)
 
 
+def evaluate(expression: str) -> Fraction | None:
+    """The exact value of numbers, operations and brackets; None where it is anything else, or divides by zero.
+
+    >>> evaluate("(1 + 2) / 4"), evaluate("2 * x"), evaluate("1 / 0")
+    (Fraction(3, 4), None, None)
+    """
+    tree = _parse(expression)
+    return None if tree is None else tree.value
+
+
 def value_of(number: str) -> Fraction:
     """The value of what `NUMBER` matches, with sign and currency."""
     plain = number.replace(",", "").replace("−", "-")

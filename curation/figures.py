@@ -1,4 +1,4 @@
-"""Pictures of a comparison of teachers, as PNG. Only drawing: every number comes out of the table of arms.
+"""Pictures of teachers side by side, as PNG. Only drawing: every number comes out of the table of arms.
 
 Colour says the teacher, line and marker say the format; colours are Okabe and Ito's, which people with
 any common colour blindness tell apart. matplotlib is imported when something is drawn.
@@ -33,26 +33,34 @@ SPREAD: Final = 0.46
 Row = Mapping[str, Any]
 
 
-def draw(arms: pl.DataFrame, folder: Path) -> list[Path]:
+def draw(
+    arms: pl.DataFrame,
+    folder: Path,
+    names: Sequence[str] = ("levels.png", "lengths.png", "heatmap.png"),
+    note: str | None = None,
+) -> list[Path]:
     """Draw all figures that the arms have numbers for.
 
     Args:
         arms: as `curation.compare.compare` gives them.
-        folder: where levels.png, lengths.png and heatmap.png go, each whole or not at all.
+        folder: where the pictures go, each whole or not at all.
+        names: which of them.
+        note: see `save`.
 
     Returns:
         The files, in the order in which to look at them.
     """
-    series = _series(arms)
-    figures = {
-        "levels.png": _levels(series),
-        "lengths.png": _lengths(series),
-        "heatmap.png": _heatmap(series),
-    }
-    for name, figure in figures.items():
-        with replacing(folder / name) as temporary:
-            figure.savefig(temporary, dpi=150, format="png", facecolor="white")
-    return [folder / name for name in figures]
+    series, made = _series(arms), {"levels.png": _levels, "lengths.png": _lengths, "heatmap.png": _heatmap}
+    for name in names:
+        save(made[name](series), folder / name, note)
+    return [folder / name for name in names]
+
+
+def save(figure: Figure, path: Path, note: str | None = None) -> None:
+    """Write a picture, whole or not at all; `note` is text inside the PNG, for programs."""
+    with replacing(path) as temporary:
+        said = {"Comment": note} if note else None
+        figure.savefig(temporary, dpi=150, format="png", facecolor="white", metadata=said)
 
 
 Series = dict[tuple[str, str], list[dict[str, Any]]]
@@ -82,7 +90,8 @@ def _look(series: Series) -> dict[tuple[str, str], dict[str, Any]]:
     return looks
 
 
-def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def new_figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, in inches, in the style of all pictures."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -115,7 +124,7 @@ def _known_levels(series: Series) -> list[int]:
 def _levels(series: Series) -> Figure:
     """Verified share and detail over the level, each with its 95 % interval."""
     levels = _known_levels(series)
-    figure, axes = _figure(2, 11.5, 4.2 + 0.24 * ((len(series) + 2) // 3))
+    figure, axes = new_figure(2, 11.5, 4.2 + 0.24 * ((len(series) + 2) // 3))
     for axis, key, scale, label in (
         (axes[0], "verified", 100, "verified traces (%)"),
         (axes[1], "detail", 1, "detail (+1: about twice as much)"),
@@ -176,7 +185,7 @@ def _lengths(series: Series) -> Figure:
         for row in rows
         if row["granularity"] == place and row["words"] is not None
     ]
-    figure, (axis,) = _figure(1, max(7.5, 2.2 + 0.42 * len(boxes)), 4.6 + 0.24 * ((len(series) + 3) // 4))
+    figure, (axis,) = new_figure(1, max(7.5, 2.2 + 0.42 * len(boxes)), 4.6 + 0.24 * ((len(series) + 3) // 4))
     x, ticks = 0.0, []
     for place in places:
         start = x
@@ -229,7 +238,7 @@ def _heatmap(series: Series) -> Figure:
     places: list[int | None] = [*_known_levels(series)]
     if any(row["granularity"] is None for rows in series.values() for row in rows):
         places.append(None)
-    figure, axes = _figure(2, 4.6 + 1.25 * len(places), 1.5 + 0.42 * len(series))
+    figure, axes = new_figure(2, 4.6 + 1.25 * len(places), 1.5 + 0.42 * len(series))
     for axis, key, scale, digits, title in (
         (axes[0], "verified", 100, 1, "verified traces (%)"),
         (axes[1], "words_median", 1, 0, "words per trace, median"),

@@ -1,4 +1,4 @@
-"""Which fields trl.SFTConfig has, and which of them are said elsewhere.
+"""Which fields the configurations of TRL's trainers have, and which of them are said elsewhere.
 
 The names are read from the installed source, which takes some hundredths of a second; importing TRL
 takes seconds, and checking a recipe should not. Where TRL is not installed nothing is checked here.
@@ -24,6 +24,7 @@ ELSEWHERE: Final = {
     "dataset_text_field": "rows are prompt and completion, never plain text",
     "dataset_kwargs": "rows are tokenised before TRL sees them",
     "assistant_only_loss": "the loss is already on the completion alone",
+    "teacher_model_name_or_path": "say train.objective.distill.teacher",
     "logging_nan_inf_filter": "a loss that is not a number always ends the run",
 }
 """Fields a recipe cannot set, and what to do instead."""
@@ -31,35 +32,45 @@ ELSEWHERE: Final = {
 NOT_TEXT: Final = {"float", "int", "bool"}
 """Annotations of fields that text cannot fill. `eval_steps` and its like take a number or a ratio: not checked."""
 
-SOURCES: Final = (
-    ("trl", "trainer/sft_config.py", "SFTConfig"),
+BASES: Final = (
     ("trl", "trainer/base_config.py", "_BaseConfig"),
     ("transformers", "training_args.py", "TrainingArguments"),
 )
-"""The class and its bases: package, file, name."""
+SFT: Final = (("trl", "trainer/sft_config.py", "SFTConfig"), *BASES)
+SOURCES: Final = {
+    "sft": SFT,
+    "dpo": (("trl", "trainer/dpo_config.py", "DPOConfig"), *BASES),
+    "distill": (("trl", "experimental/gkd/gkd_config.py", "GKDConfig"), *SFT),
+}
+"""Trainer -> its configuration's class and the bases of that: package, file, name."""
 
 
-def faults(sft: Mapping[str, Any]) -> list[str]:
-    """One line for each key of `sft` that is unknown, said elsewhere, or text where a number belongs."""
-    fields = sft_fields() if sft else {}
+def faults(said: Mapping[str, Any], trainer: str = "sft") -> list[str]:
+    """One line for each key of a section that is unknown, said elsewhere, or text where a number belongs."""
+    section, name_of = ("dpo" if trainer == "dpo" else "sft"), f"trl.{SOURCES[trainer][0][2]}"
+    fields = trl_fields(trainer) if said else {}
     wrong = []
-    for name, value in sft.items():
+    for name, value in said.items():
         if name in ELSEWHERE:
-            wrong.append(f"sft.{name}: {ELSEWHERE[name]}")
+            wrong.append(f"{section}.{name}: {ELSEWHERE[name]}")
         elif fields and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
             hint = f" (did you mean `{near[0]}`?)" if near else ""
-            wrong.append(f"sft.{name}: trl.SFTConfig has no such field{hint}")
+            wrong.append(f"{section}.{name}: {name_of} has no such field{hint}")
         elif isinstance(value, str) and fields.get(name, "").removesuffix(" | None") in NOT_TEXT:
-            wrong.append(f"sft.{name}: {value!r} is text, and trl.SFTConfig wants {fields[name]}")
+            wrong.append(f"{section}.{name}: {value!r} is text, and {name_of} wants {fields[name]}")
     return wrong
 
 
-@lru_cache(maxsize=1)
-def sft_fields() -> dict[str, str]:
-    """Fields of trl.SFTConfig and their annotations; empty when TRL is not installed or laid out otherwise."""
+@lru_cache(maxsize=4)
+def trl_fields(trainer: str = "sft") -> dict[str, str]:
+    """Fields of a trainer's configuration and their annotations; empty when TRL is not installed or laid out otherwise.
+
+    Args:
+        trainer: a key of SOURCES.
+    """
     fields: dict[str, str] = {}
-    for package, file, wanted in SOURCES:
+    for package, file, wanted in SOURCES[trainer]:
         spec = find_spec(package)
         source = Path(spec.origin).parent / file if spec and spec.origin else None
         if source is None or not source.is_file():

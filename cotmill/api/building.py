@@ -1,11 +1,12 @@
-"""The functions behind the commands. Each takes paths or objects and returns plain data."""
+"""From problems and teachers to traces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cotmill.api.recipes import read_recipe
 
 if TYPE_CHECKING:
     from cotmill.recipe import Recipe
@@ -22,7 +23,7 @@ def check(recipe: str | Path | Recipe, *, overrides: Sequence[str] = ()) -> dict
     from builders.config import PresetSource
     from cotmill.sampling import make_plan
 
-    plan = make_plan(_recipe(recipe, overrides), assume_presets=True)
+    plan = make_plan(read_recipe(recipe, overrides), assume_presets=True)
     table = plan.table()
     totals = table.select("requests", "prompt_tokens", "most_completion_tokens").sum().row(0, named=True)
     return {
@@ -42,7 +43,7 @@ def preview(recipe: str | Path | Recipe, rows: int, *, overrides: Sequence[str] 
     """Sample a few rows, spread over levels and formats, and write nothing."""
     from cotmill.sampling import preview
 
-    return preview(_recipe(recipe, overrides), rows)
+    return preview(read_recipe(recipe, overrides), rows)
 
 
 def sample(recipe: str | Path | Recipe, out: str | Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def sample(recipe: str | Path | Recipe, out: str | Path, *, overrides: Sequence[
     from cotmill.display import live
     from cotmill.sampling import sample
 
-    loaded = _recipe(recipe, overrides)
+    loaded = read_recipe(recipe, overrides)
     with live(loaded.name) as on_tick:
         progress = sample(loaded, Path(out), on_tick=on_tick)
     return {
@@ -119,43 +120,6 @@ def export_traces(corpus: str | Path, out: str | Path, *, layout: str = "rows") 
     from builders.importing import export_traces
 
     return export_traces(corpus, out, layout)
-
-
-def report(
-    corpus: str | Path, out: str | Path, *, where: str | None = None, prices: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Compare the teachers of a corpus, level by level and format by format, in `out/report.md`.
-
-    Args:
-        corpus: gets the marks that are missing, nothing else.
-        out: a directory; what an earlier report left there is replaced.
-        where: SQL over trace columns and marks: only these traces, as in `curate.keep`.
-        prices: `TEACHER=IN,OUT`, prices of a million prompt and of a million completion tokens.
-
-    Returns:
-        corpus, where, rows, problems, report, figures, arms (one mapping for each teacher, level and format).
-    """
-    from cotmill.comparison import read_prices, write_report
-
-    return write_report(Path(corpus), Path(out), where=where, prices=read_prices(prices))
-
-
-def sql(
-    directory: str | Path,
-    query: str,
-    *,
-    format: str = "table",
-    out: str | Path | None = None,
-    allow_files: bool = False,
-) -> str:
-    """Run a DuckDB query over a corpus, a dataset or a run.
-
-    Returns:
-        The rows as text in `format` (table, csv or json); empty when they went to `out`.
-    """
-    from curation.sql import query as run_query
-
-    return run_query(Path(directory), query, format=format, out=Path(out) if out else None, allow_files=allow_files)
 
 
 def regranularize(
@@ -226,91 +190,10 @@ def _convert(
     from cotmill.converting import convert, make_conversion
     from cotmill.display import live
 
-    loaded = _recipe(recipe, overrides) if recipe is not None else None
+    loaded = read_recipe(recipe, overrides) if recipe is not None else None
     wanted = make_conversion(kind, settings)
     with live(kind) as on_tick:
         return convert(Path(corpus), wanted, loaded, on_tick)
-
-
-def curate(
-    corpus: str | Path,
-    recipe: str | Path | Recipe,
-    out: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Mark every trace, then write kept rows, removed rows and a card.
-
-    Returns:
-        The fields of `curation.dataset.DatasetReport`: dataset, rows, kept, removed, splits ...
-    """
-    from builders.corpus import Corpus
-    from cotmill.recipe import as_mapping
-    from curation.dataset import write_dataset
-
-    loaded = _recipe(recipe, overrides)
-    lineage = {"recipe": as_mapping(loaded)}
-    report = write_dataset(Corpus(corpus), loaded.curate, out, name=loaded.name, lineage=lineage, overwrite=overwrite)
-    return asdict(report)
-
-
-def train(
-    dataset: str | Path,
-    out: str | Path,
-    *,
-    recipe: str | Path | Recipe | None = None,
-    student: str | None = None,
-    overrides: Sequence[str] = (),
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Fine-tune a student on a dataset with TRL; the model is in `out/model`.
-
-    Returns:
-        The fields of `training.sft.TrainReport`, with `model` as a path.
-
-    Raises:
-        RecipeError: no recipe with a `train` section and no student.
-    """
-    from builders.errors import RecipeError
-    from cotmill.recipe import load_training
-    from training.sft import train as run_training
-
-    config = _recipe(recipe, overrides).train if recipe is not None else load_training(overrides)
-    if config is None and student is None:
-        raise RecipeError(str(recipe or "train"), ["train: no such section; or name a model with --student"])
-    config = config or load_training()
-    if student is not None:
-        config = config.model_copy(update={"student": student})
-    report = run_training(Path(dataset), config, Path(out), overwrite=overwrite)
-    return {**asdict(report), "model": str(Path(out) / report.model)}
-
-
-def evaluate(
-    model: str | Path,
-    recipe: str | Path | Recipe,
-    out: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Test a model on the held-out problems of a recipe.
-
-    Returns:
-        The fields of `training.evaluate.EvaluateReport`.
-
-    Raises:
-        RecipeError: the recipe has no `evaluate` section.
-    """
-    from builders.errors import RecipeError
-    from builders.problems import load_all
-    from training.evaluate import evaluate as run_evaluation
-
-    loaded = _recipe(recipe, overrides)
-    if loaded.evaluate is None:
-        raise RecipeError(loaded.name, ["evaluate: no such section, so there is no problem to test on"])
-    problems = load_all(loaded.evaluate.problems).problems
-    return asdict(run_evaluation(model, problems, loaded.evaluate, Path(out), overwrite=overwrite))
 
 
 def run(recipe: str | Path | Recipe, out: str | Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -321,10 +204,4 @@ def run(recipe: str | Path | Recipe, out: str | Path, *, overrides: Sequence[str
     """
     from cotmill.running import run as run_all
 
-    return run_all(_recipe(recipe, overrides), Path(out))
-
-
-def _recipe(recipe: str | Path | Recipe, overrides: Sequence[str]) -> Recipe:
-    from cotmill.recipe import Recipe, load_recipe
-
-    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    return run_all(read_recipe(recipe, overrides), Path(out))

@@ -1,0 +1,120 @@
+"""Licenses and terms that a dataset carries on: those of its problems, and those of the models that wrote the traces.
+
+The table is `data_cards/licenses.yaml`; each entry says where it can be read. What is not in it is unknown, and a card
+says so. None of this is legal advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from builders.config import Config
+from builders.errors import CotmillError
+from builders.yaml import read_yaml
+
+UNKNOWN: Final = "unknown"
+
+Limit = Literal["non-commercial", "no-derivatives", "share-alike"]
+
+
+class Entry(Config):
+    """What is known of one source or one teacher."""
+
+    match: list[str] = Field(min_length=1)
+    """Names, with `*`; case does not matter."""
+    license: str
+    """As an SPDX id in lower case, else in words."""
+    url: str
+    """Where that can be read."""
+    title: str
+    limits: list[Limit] = []
+    terms: list[str] = []
+    """What else whoever uses the dataset has to know, a sentence each."""
+    citation: str | None = None
+    """Key in `data_cards/citations.yaml`."""
+
+
+class Known(Config):
+    """The whole table."""
+
+    sources: list[Entry]
+    teachers: list[Entry]
+
+
+@cache
+def known() -> Known:
+    """The table of licenses."""
+    return Known.model_validate(read_yaml((files("data_cards") / "licenses.yaml").read_text(encoding="utf-8")))
+
+
+def limits_of(license: str | None) -> set[str]:
+    """The limits that an SPDX id of Creative Commons names; empty for others.
+
+    >>> sorted(limits_of("cc-by-nc-sa-4.0"))
+    ['non-commercial', 'share-alike']
+    """
+    parts = (license or "").lower().split("-")
+    names = {"nc": "non-commercial", "nd": "no-derivatives", "sa": "share-alike"}
+    return {names[part] for part in parts if part in names} if parts[0] == "cc" else set()
+
+
+def about(names: Iterable[str], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Per name: name, title, license (or `unknown`), url, limits, terms, citation; the names in their order."""
+    found = []
+    for name in dict.fromkeys(names):
+        entry = next((e for e in entries if any(fnmatch(name.lower(), m.lower()) for m in e.match)), None)
+        said = entry.model_dump(exclude={"match"}) if entry else {"title": name, "license": UNKNOWN, "url": None}
+        found.append({"name": name, "limits": [], "terms": [], "citation": None, **said})
+    return found
+
+
+def licenses(manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a dataset carries on.
+
+    Args:
+        manifest: dataset.json.
+        sources: `source` of each kept problem's origin, as `facts` lists them.
+
+    Returns:
+        license (of the dataset; null: none is claimed), sources, teachers (see `about`), limits (all of them, sorted).
+
+    Raises:
+        CotmillError: the dataset's license allows what a source does not.
+    """
+    problems = about([str(one["source"]) for one in sources if one["source"] is not None], known().sources)
+    asked: dict[str, dict[str, Any]] = {}
+    for one in manifest.get("teachers", []):
+        identity = one.get("identity") or {}
+        names = [str(name) for name in (identity.get("model"), one.get("teacher")) if name]
+        said = about(names, known().teachers)
+        best = next((entry for entry in said if entry["license"] != UNKNOWN), said[-1] if said else None)
+        if best:
+            asked.setdefault(str(one.get("teacher") or names[0]), best | {"name": one.get("teacher") or names[0]})
+    teachers = list(asked.values())
+    claimed = manifest.get("curate", {}).get("license")
+    limits = sorted({limit for one in [*problems, *teachers] for limit in one["limits"]})
+    _check(claimed, [*problems, *teachers])
+    return {"license": claimed, "sources": problems, "teachers": teachers, "limits": limits}
+
+
+def _check(claimed: str | None, parts: Sequence[Mapping[str, Any]]) -> None:
+    """A claimed license promises no more than its parts give."""
+    if claimed is None or claimed in ("other", "unknown"):
+        return
+    missing = [(one, limit) for one in parts for limit in one["limits"] if limit not in limits_of(claimed)]
+    if not missing:
+        return
+    lines = "\n".join(f"  {one['name']} is {limit} ({one['license']}, {one['url']})" for one, limit in missing)
+    if any(limit == "no-derivatives" for _, limit in missing):
+        next_step = "Leave these problems out, or get leave from their authors; then say `curate.license: other`."
+    else:
+        short = {"non-commercial": "nc", "share-alike": "sa"}
+        tail = "-".join(short[limit] for limit in ("non-commercial", "share-alike") if limit in {m for _, m in missing})
+        next_step = f"Say `curate.license: cc-by-{tail}-4.0`, or leave these problems out."
+    raise CotmillError(f"curate.license: `{claimed}` promises more than what the dataset is made of:\n{lines}\n{next_step}")
