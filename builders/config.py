@@ -53,6 +53,8 @@ class ArithmeticSource(Config):
     """Operations in a chain; one of them is a product."""
     largest: int = Field(99, ge=9, le=999)
     """Largest number in a question; results may be ten times as large."""
+    skip: int = Field(0, ge=0)
+    """Leave out so many of the first problems: with the same seed, problems that are not those to train on."""
     split: str = "train"
     """Name written into the `split` column."""
 

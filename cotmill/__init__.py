@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from builders.errors import CotmillError as CotmillError
     from builders.errors import RecipeError as RecipeError
     from cotmill.api import advise as advise
+    from cotmill.api import card as card
     from cotmill.api import check as check
     from cotmill.api import compare as compare
     from cotmill.api import curate as curate
@@ -48,6 +49,7 @@ _HOME = {
     "Recipe": "cotmill.recipe",
     "RecipeError": "builders.errors",
     "advise": "cotmill.api",
+    "card": "cotmill.api",
     "check": "cotmill.api",
     "compare": "cotmill.api",
     "curate": "cotmill.api",
@@ -74,6 +76,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "advise",
+    "card",
     "check",
     "compare",
     "curate",

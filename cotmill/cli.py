@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cotmill.commands import building, curating, publishing, students, studying, tools
+from cotmill.commands import building, carding, curating, publishing, students, studying, tools
 from cotmill.commands.base import app
 
-__all__ = ["app", "building", "curating", "main", "publishing", "students", "studying", "tools"]
+__all__ = ["app", "building", "carding", "curating", "main", "publishing", "students", "studying", "tools"]
 
 
 def main() -> None:

@@ -22,6 +22,10 @@ from curation.marks import mark
 from curation.select import decide
 from curation.sql import query
 from docs.reference import FOLDER, pages, slug
+from tests.students import Stub
+from tests.test_probes import reasons
+from training.config import EvaluateConfig
+from training.evaluate import evaluate
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -103,11 +107,10 @@ def run(tmp_path_factory) -> Path:
         yaml.safe_dump({k: v for k, v in {**MINIMAL, **settings}.items() if k not in ("train", "evaluate")})
     )
     cotmill.run(path, folder)
+    asked = Corpus(folder / "corpus").problems().collect()
     for name in ("before", "after"):
-        (folder / name).mkdir()
-        columns = "problem_id, question, verdict, marks_verify.answer as value"
-        text = f"select {columns} from traces join marks_verify using (trace_id) where sample_index = 0"
-        query(folder, text, format="parquet", out=folder / name / "results.parquet")
+        config = EvaluateConfig(probes=["truncated", "filler"])
+        evaluate(Stub(reasons), asked, config, folder / name, log=lambda line: None)
     cotmill.reformat(folder / "corpus", ["numbered"])
     return folder
 

@@ -79,6 +79,17 @@ def test_several_samples_differ_by_their_rates_and_are_tested_by_their_majoritie
     assert (found.both, found.p, found.tested) == (2, 1.0, "majority answers")
 
 
+def test_answers_judged_by_different_rules_are_not_compared(tmp_path):
+    a = run(tmp_path / "a", sums(2), adder())
+    b = run(tmp_path / "b", sums(2), adder(), EvaluateConfig(fallback="last_number"))
+    with pytest.raises(CotmillError, match="judged by different rules"):
+        compare_evaluations(a, b)
+    again = adder()
+    evaluate(again, sums(2), EvaluateConfig(), b, overwrite=True, log=quietly)
+    assert again.asked == []  # the answers are there; they are judged anew
+    assert compare_evaluations(a, b).n == 2
+
+
 def test_an_unfinished_evaluation_is_not_compared(tmp_path):
     with pytest.raises(CotmillError, match=r"no finished evaluation \(evaluation\.json\)"):
         compare_evaluations(tmp_path, tmp_path)

@@ -9,9 +9,11 @@ import pytest
 from builders.errors import CotmillError
 from tests.students import adder
 from tests.test_evaluate import problems, quietly, sums
-from training.config import EvaluateConfig
+from tests.training import sum_rows, write
+from training.config import EvaluateConfig, TrainConfig
 from training.evaluate import evaluate
 from training.evaluation.overlap import datasets_of, training_questions
+from training.sft import train
 
 
 def dataset(folder, questions, *, config="default", column="question"):
@@ -130,3 +132,17 @@ def test_a_student_without_card_or_report_names_nothing(tmp_path):
     (tmp_path / "README.md").write_text("# A model")
     assert datasets_of(str(tmp_path)) == []
     assert datasets_of("owner/model") == []
+
+
+@pytest.mark.train
+def test_a_student_is_not_tested_on_what_it_was_taught(tmp_path, tiny_llama):
+    """Taught and tested with no word about the overlap: the student names its dataset itself."""
+    taught = write(tmp_path / "sums", sum_rows())  # asks `What is 0 + 0?` and so on
+    train(taught, TrainConfig(student=str(tiny_llama), sft={"max_steps": 1}), tmp_path / "student", log=quietly)
+    model = tmp_path / "student" / "model"
+    with pytest.raises(CotmillError, match="2 of 2 problems were trained on"):
+        evaluate(model, sums(2), EvaluateConfig(), tmp_path / "out", log=quietly)
+    held_out = problems(("What do 40 and 2 make?", "42"))
+    slow = EvaluateConfig(backend="transformers", max_tokens=4)
+    report = evaluate(model, held_out, slow, tmp_path / "out", log=quietly)
+    assert report.trained_on == [str(taught)]

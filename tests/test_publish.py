@@ -472,6 +472,7 @@ def test_a_kill_in_the_middle_leaves_nothing_and_the_next_push_sends_the_rest(tm
     process = subprocess.Popen(command, env=environment(hub, tmp_path / "home"), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while posts(hub, "PUT /lfs/") < before + 4 and time.monotonic() < deadline:
+        assert process.poll() is None
         time.sleep(0.02)
     time.sleep(0.3)  # the two that pass are whole
     process.send_signal(signal.SIGKILL)

@@ -232,7 +232,7 @@ def test_a_dataset_that_is_nowhere(tmp_path, tiny_llama):
 @pytest.mark.slow
 def test_two_processes_train_one_student_and_write_once(sums, tmp_path, tiny_llama):
     out = tmp_path / "out"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     said = ["--set", "train.sft.max_steps=2", "--set", "train.sft.per_device_train_batch_size=2", "--json"]
     command = [*launch, "-m", "cotmill", "train", str(sums), "--student", str(tiny_llama), "--out", str(out), *said]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

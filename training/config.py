@@ -126,7 +126,8 @@ class EvaluateConfig(Config):
     batch: int = Field(8, ge=1)
     """Prompts that transformers answers at once."""
     engine: dict[str, Any] = {}
-    """Any field of vLLM's EngineArgs; transformers heeds `max_model_len` and `trust_remote_code`."""
+    """Any field of vLLM's EngineArgs; transformers heeds `max_model_len`, `tokenizer` and
+    `trust_remote_code`."""
     fallback: Literal["none", "last_number"] = "none"
     """What to take for a number where no answer line is, as the `verify` pass has it."""
     limit: int | None = Field(None, ge=1)

@@ -23,6 +23,7 @@ from builders.identity import digest, trace_id
 from builders.plan import Arm
 from builders.teachers import Teacher
 from curation.marks import beside, mark
+from curation.passes import fingerprint as pass_fingerprint
 from curation.verify import Verify
 from training import probes
 from training.config import EvaluateConfig
@@ -39,7 +40,7 @@ __all__ = [
     "finished", "judge", "messages", "summarise",
 ]  # fmt: skip
 
-NOT_IDENTITY: Final = {"window", "batch", "limit", "backend", "probes", "cuts", "revision"}
+NOT_IDENTITY: Final = {"window", "batch", "limit", "backend", "engine", "probes", "cuts", "revision"}
 """Settings that change no answer, or that model and problems already say."""
 
 
@@ -96,6 +97,8 @@ class EvaluateReport:
     """Identity of the weights."""
     engine: str
     config: dict[str, Any]
+    rules: str
+    """Fingerprint of the `verify` pass that judged."""
     trained_on: list[str] = field(default_factory=list)
     """Datasets that the problems were compared with."""
     overlap: dict[str, int] = field(default_factory=dict)
@@ -167,6 +170,7 @@ def evaluate(
         model=dict(student.identity),
         engine=student.engine,
         config=_said(config),
+        rules=_rules(config),
         trained_on=looked,
         overlap=counts,
     )
@@ -175,8 +179,13 @@ def evaluate(
 
 
 def fingerprint(student: Teacher, problems: pl.DataFrame, config: EvaluateConfig) -> str:
-    """128 bits over all that an evaluation depends on: model, backend, problems, settings. Starts nothing."""
-    return digest([dict(student.identity), problems["problem_id"].to_list(), _said(config)])
+    """128 bits over all that an evaluation depends on: model, backend, problems, settings, verifier. Starts nothing."""
+    return digest([dict(student.identity), problems["problem_id"].to_list(), _said(config), _rules(config)])
+
+
+def _rules(config: EvaluateConfig) -> str:
+    """Of the pass that judges: other rules, or another version of them, make another evaluation."""
+    return pass_fingerprint(Verify(fallback=config.fallback))
 
 
 def finished(out: Path, fingerprint: str) -> EvaluateReport | None:
@@ -229,14 +238,15 @@ def _ask(
     corpus: Corpus, students: list[Teacher], problems: pl.DataFrame, config: EvaluateConfig, log: Log
 ) -> tuple[Teacher, Arm, Asked]:
     """Ask everything, by the first of `students` that can be started."""
-    for student, others in zip(students, [students[i + 1 :] for i in range(len(students))], strict=True):
+    log(f"asking {problems.height:,} problems{f', {config.n} answers each' if config.n > 1 else ''}")
+    for place, student in enumerate(students, start=1):
         arm = arm_of(student, config)
         try:
             return student, arm, ask(corpus, arm, problems, config.n)
         except CannotLoad as error:
-            if not others:
+            if place == len(students):
                 raise
-            log(f"{error}\nGoing on with {others[0].engine}, which is slower.")
+            log(f"{error}\nGoing on with {students[place].engine}, which is slower.")
     raise AssertionError("unreachable")
 
 

@@ -71,7 +71,7 @@ class TrainReport:
     dataset: str
     """Fingerprint of the rows read."""
     source: dict[str, str | None]
-    """Name of the dataset; its repository and commit, or its own fingerprint, where it has them."""
+    """Where the dataset is and its name; its repository and commit, or its own fingerprint, where it has them."""
     recipe: str | None
     """Name of the recipe."""
     student: dict[str, str]
@@ -235,6 +235,7 @@ def _check_installed(config: TrainConfig) -> None:
 
 def _said(source: Source) -> dict[str, str | None]:
     return {
+        "path": str(source.path.resolve()),  # evaluation looks there for what was trained on
         "name": source.name,
         "repo": source.repo,
         "revision": source.revision,

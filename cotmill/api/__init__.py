@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cotmill.api.building import check, export_traces, import_traces, preview, reformat, regranularize, run, sample
+from cotmill.api.carding import card
 from cotmill.api.curating import curate, mark, passes, report, show, sql, verify
 from cotmill.api.publishing import diff, publish, verify_published
 from cotmill.api.students import compare, evaluate, train
@@ -10,6 +11,7 @@ from cotmill.api.studying import advise, plan_study, study
 
 __all__ = [
     "advise",
+    "card",
     "check",
     "compare",
     "curate",

@@ -120,7 +120,9 @@ def curate(
 
     loaded = read_recipe(recipe, overrides)
     lineage = {"recipe": as_mapping(loaded)}
-    report = write_dataset(Corpus(corpus), loaded.curate, out, name=loaded.name, lineage=lineage, overwrite=overwrite)
+    report = write_dataset(
+        Corpus(corpus), loaded.curate, out, name=loaded.name, lineage=lineage, overwrite=overwrite, pictures=True
+    )
     return asdict(report)
 
 

@@ -27,5 +27,7 @@ def prompts_of(arms: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         entry = found.setdefault(digest(said), {**said, "teachers": []})
         if arm.get("teacher") not in entry["teachers"]:
             entry["teachers"].append(arm.get("teacher"))
-    order = sorted(found.values(), key=lambda e: (e["format"] or "", e["level"] is None, e["level"] or 0, str(e["head"])))
+    order = sorted(
+        found.values(), key=lambda e: (e["format"] or "", e["level"] is None, e["level"] or 0, str(e["head"]))
+    )
     return [entry | {"teachers": sorted(map(str, entry["teachers"]))} for entry in order]

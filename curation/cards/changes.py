@@ -46,5 +46,9 @@ def _difference(manifest: Mapping[str, Any], former: Path) -> str:
     found += [f"the pass {name}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     was, now = before.get("curate", {}), manifest.get("curate", {})
     ignored = ("passes",)
-    found += [f"`curate.{key}`" for key in sorted(was.keys() | now.keys()) if key not in ignored and was.get(key) != now.get(key)]
+    found += [
+        f"`curate.{key}`"
+        for key in sorted(was.keys() | now.keys())
+        if key not in ignored and was.get(key) != now.get(key)
+    ]
     return f"Changed: {', '.join(found)}." if found else "Made anew."

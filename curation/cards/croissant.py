@@ -24,6 +24,7 @@ CONTEXT: Final = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -118,7 +119,7 @@ def croissant(
 
 
 def _fields(schema: pa.Schema, config: str, files: str) -> list[dict[str, Any]]:
-    """The columns of a config that Croissant 1.0 has a type for: plain ones, lists of those, and lists of flat structs."""
+    """The columns of a config that Croissant 1.0 has a type for: plain ones, lists of those, lists of flat structs."""
     found = []
     for column in schema:
         extract = {"fileSet": {"@id": files}, "extract": {"column": column.name}}

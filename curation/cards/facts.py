@@ -34,7 +34,7 @@ def facts(directory: Path) -> dict[str, Any]:
         funnel, reasons: see `curation.cards.funnel`; contamination: see there, null when nothing was looked for;
         measured: rows (looked at), arms, defects; see `curation.cards.measured`;
         sizes: list of config, split, rows, files, bytes, loaded; columns: config -> names;
-        sources: list of source, rows (kept), problems;
+        sources: list of source, kept, removed (rows), problems (of kept rows);
         samples: up to three kept rows; files: path -> sha256; content: one sha256 of all files.
 
     Raises:
@@ -56,7 +56,7 @@ def facts(directory: Path) -> dict[str, Any]:
     ]
     removed = files_of(configs, REMOVED)
     digest_of = digests(directory, configs)
-    looked, measured, defects = measure(kept, mine["rows"].sum())
+    looked, measured, defects = measure(kept, int(mine["rows"].sum()))
     conditions = _conditions(manifest)
     return {
         "rows": int(rows["rows"].sum()),
@@ -78,7 +78,7 @@ def facts(directory: Path) -> dict[str, Any]:
         "measured": {"rows": looked, "arms": arms_measured(measured), "defects": defects},
         "sizes": sizes(configs),
         "columns": {config: schema_of(configs, config).names for config in configs},
-        "sources": _sources(kept),
+        "sources": _sources(kept, removed),
         "samples": samples(kept),
         "files": digest_of,
         "content": content(digest_of),
@@ -118,11 +118,18 @@ def _problems(files: list[Path]) -> int:
     return int(scan.select(pl.col("problem_id").n_unique()).collect(engine="streaming").item())
 
 
-def _sources(files: list[Path]) -> list[dict[str, Any]]:
-    """Where the kept problems come from, the largest first."""
-    scan = pl.scan_parquet(files, glob=False)
-    counted = scan.group_by("source").agg(rows=pl.len(), problems=pl.col("problem_id").n_unique())
-    return counted.collect(engine="streaming").sort("rows", "source", descending=[True, False]).to_dicts()
+def _sources(kept: list[Path], removed: list[Path]) -> list[dict[str, Any]]:
+    """Where the problems come from, the largest first."""
+    both = [(file, file in set(kept)) for file in (*kept, *removed)]
+    rows = pl.concat(
+        [pl.scan_parquet(file, glob=False).select("source", "problem_id", own=pl.lit(own)) for file, own in both]
+    )
+    mine = pl.col("own")
+    counted = rows.group_by("source").agg(
+        kept=mine.sum(), removed=(~mine).sum(), problems=pl.col("problem_id").filter(mine).n_unique()
+    )
+    found = counted.collect(engine="streaming")
+    return found.sort("kept", "removed", "source", descending=[True, True, False], nulls_last=True).to_dicts()
 
 
 def _by(rows: pl.DataFrame, keys: list[str]) -> list[dict[str, Any]]:

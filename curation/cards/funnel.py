@@ -107,9 +107,10 @@ def contamination(manifest: dict[str, Any], removed: Sequence[Path], looked: int
     A kept row does not say what its marks were: what the recipe's conditions let through is not counted here.
 
     Returns:
-        settings (of the pass), looked (rows it looked at), condition (those of the recipe that ask it), benchmarks:
-        list of benchmark, traces, problems, rows (of the benchmark that were met), spans (different matching texts),
-        exact, normalised, stem, ngram (traces by kind), examples (some spans, those of most traces first).
+        settings (of the pass), looked (rows it looked at), conditions (those of the recipe that ask it), benchmarks:
+        list of benchmark, traces, first (those that no earlier rule removed), problems, rows (of the benchmark that
+        were met), spans (different matching texts), exact, normalised, stem, ngram (traces by kind), examples (some
+        spans, those of most traces first).
     """
     settings = _settings(manifest.get("curate", {}).get("passes", []))
     if settings is None:
@@ -121,7 +122,7 @@ def contamination(manifest: dict[str, Any], removed: Sequence[Path], looked: int
     hits = _hits(removed)
     found = [_benchmark(str(name[0]), part) for name, part in hits.group_by("benchmark", maintain_order=True)]
     there = {one["benchmark"] for one in found}
-    without = [_short(name) for name in named if not any(fnmatch(b, _short(name)) for b in there)]
+    without = [_short(name) for name in named if not any(_is(b, _short(name)) for b in there)]
     found += [_benchmark(name, hits.clear()) for name in without]
     return {
         "settings": {key: value for key, value in settings.items() if key != "against"},
@@ -149,9 +150,11 @@ def _hits(removed: Sequence[Path]) -> pl.DataFrame:
         scan = pl.scan_parquet(file, glob=False)
         if "decontaminate" in scan.collect_schema().names():
             marks = [pl.col("decontaminate").struct.field(name) for name in ("hit", "benchmark", "row", "kind", "span")]
-            parts.append(scan.select("problem_id", *marks).filter("hit").drop("hit").collect(engine="streaming"))
-    empty = pl.DataFrame(
-        schema={"problem_id": pl.String, "benchmark": pl.String, "row": pl.Int32, "kind": pl.String, "span": pl.String}
+            first = pl.col("reason").str.contains("decontaminate.", literal=True).alias("first")
+            parts.append(scan.select("problem_id", first, *marks).filter("hit").drop("hit").collect(engine="streaming"))
+    text = dict.fromkeys(("benchmark", "kind", "span"), pl.String)
+    empty = pl.DataFrame(schema={"problem_id": pl.String, "first": pl.Boolean, **text, "row": pl.Int32}).select(
+        "problem_id", "first", "benchmark", "row", "kind", "span"
     )
     return pl.concat([empty, *parts]).sort("benchmark", "row", "problem_id")
 
@@ -162,12 +165,18 @@ def _benchmark(name: str, hits: pl.DataFrame) -> dict[str, Any]:
     return {
         "benchmark": name,
         "traces": hits.height,
+        "first": int(hits["first"].sum()),
         "problems": hits["problem_id"].n_unique() if hits.height else 0,
         "rows": hits["row"].n_unique() if hits.height else 0,
         "spans": spans.height,
         **{kind: kinds.get(kind, 0) for kind in ("exact", "normalised", "stem", "ngram")},
         "examples": spans["span"].head(SPANS).to_list(),
     }
+
+
+def _is(marked: str, named: str) -> bool:
+    """Whether a recipe's name means a benchmark of the marks; of paths dataset.json may hold the last part alone."""
+    return fnmatch(marked, named) or fnmatch(marked, f"*/{named}")
 
 
 def _short(name: str) -> str:

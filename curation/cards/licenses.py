@@ -65,13 +65,26 @@ def limits_of(license: str | None) -> set[str]:
 
 
 def about(names: Iterable[str], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Per name: name, title, license (or `unknown`), url, limits, terms, citation; the names in their order."""
-    found = []
+    """What is known of each name; names that share an entry stand together.
+
+    Returns:
+        names, title, license (or `unknown`), url (null: nothing is known), limits, terms, citation; in the order of the
+        first name of each.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(names):
         entry = next((e for e in entries if any(fnmatch(name.lower(), m.lower()) for m in e.match)), None)
-        said = entry.model_dump(exclude={"match"}) if entry else {"title": name, "license": UNKNOWN, "url": None}
-        found.append({"name": name, "limits": [], "terms": [], "citation": None, **said})
-    return found
+        blank: dict[str, Any] = {
+            "title": name,
+            "license": UNKNOWN,
+            "url": None,
+            "limits": [],
+            "terms": [],
+            "citation": None,
+        }
+        said = entry.model_dump(exclude={"match"}) if entry else blank
+        found.setdefault(str(said["title"]), {"names": [], **said})["names"].append(name)
+    return list(found.values())
 
 
 def licenses(manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -88,19 +101,18 @@ def licenses(manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) 
         CotmillError: the dataset's license allows what a source does not.
     """
     problems = about([str(one["source"]) for one in sources if one["source"] is not None], known().sources)
-    asked: dict[str, dict[str, Any]] = {}
-    for one in manifest.get("teachers", []):
-        identity = one.get("identity") or {}
-        names = [str(name) for name in (identity.get("model"), one.get("teacher")) if name]
-        said = about(names, known().teachers)
-        best = next((entry for entry in said if entry["license"] != UNKNOWN), said[-1] if said else None)
-        if best:
-            asked.setdefault(str(one.get("teacher") or names[0]), best | {"name": one.get("teacher") or names[0]})
-    teachers = list(asked.values())
+    teachers = about([_model(one) for one in manifest.get("teachers", [])], known().teachers)
     claimed = manifest.get("curate", {}).get("license")
     limits = sorted({limit for one in [*problems, *teachers] for limit in one["limits"]})
     _check(claimed, [*problems, *teachers])
     return {"license": claimed, "sources": problems, "teachers": teachers, "limits": limits}
+
+
+def _model(asked: Mapping[str, Any]) -> str:
+    """The name by which the table knows a teacher: that of its model, else its own."""
+    names = [str(name) for name in ((asked.get("identity") or {}).get("model"), asked.get("teacher")) if name]
+    known_of = [name for name in names if about([name], known().teachers)[0]["url"] is not None]
+    return next(iter([*known_of, *names]), "unknown")
 
 
 def _check(claimed: str | None, parts: Sequence[Mapping[str, Any]]) -> None:
@@ -110,11 +122,13 @@ def _check(claimed: str | None, parts: Sequence[Mapping[str, Any]]) -> None:
     missing = [(one, limit) for one in parts for limit in one["limits"] if limit not in limits_of(claimed)]
     if not missing:
         return
-    lines = "\n".join(f"  {one['name']} is {limit} ({one['license']}, {one['url']})" for one, limit in missing)
+    lines = "\n".join(f"  {one['title']} is {limit} ({one['license']}, {one['url']})" for one, limit in missing)
     if any(limit == "no-derivatives" for _, limit in missing):
         next_step = "Leave these problems out, or get leave from their authors; then say `curate.license: other`."
     else:
         short = {"non-commercial": "nc", "share-alike": "sa"}
         tail = "-".join(short[limit] for limit in ("non-commercial", "share-alike") if limit in {m for _, m in missing})
         next_step = f"Say `curate.license: cc-by-{tail}-4.0`, or leave these problems out."
-    raise CotmillError(f"curate.license: `{claimed}` promises more than what the dataset is made of:\n{lines}\n{next_step}")
+    raise CotmillError(
+        f"curate.license: `{claimed}` promises more than what the dataset is made of:\n{lines}\n{next_step}"
+    )

@@ -13,8 +13,8 @@ def number(value: float | None, places: int = 0) -> str:
 
 
 def share(value: float | None) -> str:
-    """`12.3%`."""
-    return "-" if value is None else f"{value:.1%}"
+    """`12.3%`; a little is not nothing."""
+    return "-" if value is None else "under 0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
 def size(value: int) -> str:

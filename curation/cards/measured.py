@@ -79,7 +79,7 @@ def measure(files: Sequence[Path], kept: int) -> tuple[int, pl.DataFrame, list[d
             "meaning": meaning,
             "rows": int(marks[name].sum()),
             "judged": int(marks[name].count()),
-            "share": float(marks[name].mean() or 0.0) if marks[name].count() else None,
+            "share": int(marks[name].sum()) / marks[name].count() if marks[name].count() else None,
         }
         for name, meaning in DEFECTS.items()
     ]
@@ -87,9 +87,9 @@ def measure(files: Sequence[Path], kept: int) -> tuple[int, pl.DataFrame, list[d
 
 
 def arms_measured(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Per teacher, granularity and format: rows, words, words_median, words_5 .. words_95, steps, tokens_median, detail.
+    """Per teacher, granularity and format: rows, words, words_median, words_5 .. words_95, steps, tokens_median.
 
-    `detail_low` and `detail_high` are the 95 % interval of the mean. The columns are those of
+    And `detail`, a mean, with `detail_low` and `detail_high`, its 95 % interval. The columns are those of
     `curation.compare.compare`, so that `curation.figures` draws both.
     """
     words, detail = pl.col("words"), pl.col("detail").cast(pl.Float64)

@@ -65,9 +65,7 @@ def _info(config: str, counted: Mapping[str, Any], configs: Tables) -> dict[str,
     return {
         "config_name": config,
         "features": Features.from_arrow_schema(schema_of(configs, config))._to_yaml_list(),
-        "splits": [
-            {"name": one["split"], "num_bytes": one["loaded"], "num_examples": one["rows"]} for one in splits
-        ],
+        "splits": [{"name": one["split"], "num_bytes": one["loaded"], "num_examples": one["rows"]} for one in splits],
         "download_size": sum(one["bytes"] for one in splits),
         "dataset_size": sum(one["loaded"] for one in splits),
     }

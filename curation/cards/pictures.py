@@ -79,7 +79,9 @@ def _funnel(path: Path, counted: Mapping[str, Any], note: str) -> None:
         axis.barh(y, stage["left"], color=COLOURS[0], height=0.62)
         axis.barh(y, stage["removed"], left=stage["left"], color=COLOURS[0], alpha=0.18, height=0.62)
         gone = f"   −{stage['removed']:,}" if stage["removed"] else ""
-        axis.text(stage["left"] + stage["removed"], y, f"  {stage['left']:,}{gone}", va="center", fontsize=10, color=INK)
+        axis.text(
+            stage["left"] + stage["removed"], y, f"  {stage['left']:,}{gone}", va="center", fontsize=10, color=INK
+        )
     axis.set_yticks(range(len(stages)), [stage["stage"] for stage in stages])
     axis.invert_yaxis()
     axis.set_xlim(0, 1.22 * max(1, counted["rows"]))

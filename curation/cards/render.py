@@ -86,7 +86,7 @@ def _render(
     environment.filters |= FILTERS
     template = environment.from_string((files("data_cards") / "dataset.md.j2").read_text(encoding="utf-8"))
     keep = manifest["curate"]["keep"]
-    told = _told(counted, manifest)
+    told = _told(counted, license["sources"])
     text = template.render(
         metadata=metadata(manifest, counted, configs),
         name=manifest["name"],
@@ -100,6 +100,7 @@ def _render(
         configs=[name for name in configs if name not in (DEFAULT, REMOVED, "pairs")],
         license=license,
         cited=cited,
+        verdicts=_verdicts(counted),
         changes=changes(manifest, counted, former),
         notes=_notes(former / "README.md"),
         marks=NOTES,
@@ -108,7 +109,7 @@ def _render(
     return text, croissant(directory, manifest, configs, said, cited["bibtex"])
 
 
-def _told(counted: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
+def _told(counted: dict[str, Any], sources: list[dict[str, Any]]) -> list[str]:
     """What it is, in three sentences, plain text."""
     arms = [arm for arm in counted["by_arm"] if arm["kept"]]
     teachers = _listed(sorted({str(arm["teacher"]) for arm in arms}))
@@ -116,18 +117,31 @@ def _told(counted: dict[str, Any], manifest: dict[str, Any]) -> list[str]:
     formats = sorted({str(arm["format"]) for arm in arms if arm["format"] not in (None, "original")})
     at = f" at {_levels(levels)}" if levels else ""
     form = f", also in the format{'s' if len(formats) > 1 else ''} {_listed(formats)}" if formats else ""
-    sources = _listed([str(one["source"]) for one in counted["sources"]])
-    first = f"{_count(counted['kept'], 'chain-of-thought trace')} for {_count(counted['problems'], 'problem')} ({sources}), "
+    there = {str(one["source"]) for one in counted["sources"] if one["kept"]}
+    titles = _listed([one["title"] for one in sources if there & set(one["names"])] or ["of no known source"])
+    first = (
+        f"{_count(counted['kept'], 'chain-of-thought trace')} for {_count(counted['problems'], 'problem')} ({titles}), "
+    )
     first += f"written by {teachers}{at}{form}."
     gone = counted["rows"] - counted["kept"]
     second = (
-        f"They were kept of {counted['rows']:,} traces; each of the other {gone:,} is in the config `removed`, with reasons."
+        f"They were kept of {counted['rows']:,} traces; each of the other {gone:,} is in the config removed, with why."
         if gone
         else "Every trace that was sampled was kept."
     )
     tokens = "" if counted["tokens"] is None else f", {counted['tokens']:,} tokens in all"
-    third = f"A row is a prompt and a completion as conversations{tokens}, with the problem, the answer and its verdict."
+    third = (
+        f"A row is a prompt and a completion as conversations{tokens}, with the problem, the answer and its verdict."
+    )
     return [first, second, third]
+
+
+def _verdicts(counted: dict[str, Any]) -> list[tuple[str | None, int]]:
+    """Verdict -> removed rows, the most frequent first."""
+    found: dict[str | None, int] = {}
+    for row in counted["removed"]:
+        found[row["verdict"]] = found.get(row["verdict"], 0) + row["rows"]
+    return sorted(found.items(), key=lambda item: (-item[1], item[0] or ""))
 
 
 def _levels(levels: list[int]) -> str:
@@ -151,5 +165,5 @@ def _notes(card: Path) -> str:
     """What people wrote between the marks; empty when there is nothing."""
     if not card.is_file():
         return ""
-    found = re.search(rf"{re.escape(NOTES[0])}\n(.*?)\n?{re.escape(NOTES[1])}", card.read_text("utf-8"), re.DOTALL)
-    return found[1].strip("\n") if found else ""
+    found = re.search(rf"{re.escape(NOTES[0])}\n(.*?){re.escape(NOTES[1])}", card.read_text("utf-8"), re.DOTALL)
+    return found[1] if found else ""

@@ -55,9 +55,15 @@ def compare_evaluations(a: Path, b: Path, *, common: bool = False) -> Comparison
 
     Raises:
         CotmillError: a directory holds no finished evaluation, or they asked different problems and `common` is false,
-            or they have none in common.
+            or they have none in common, or were judged by different rules.
     """
     first, second = _results(a), _results(b)
+    said = [orjson.loads((folder / DONE).read_bytes()) for folder in (a, b)]
+    if said[0].get("rules") != said[1].get("rules"):
+        raise CotmillError(
+            f"{a} and {b} were judged by different rules (evaluate.fallback, or another version of cotmill).\nJudge"
+            " both alike: repeat the commands that made them with --overwrite; no question is asked again"
+        )
     left_out = (_missing(first, second), _missing(second, first))
     if any(map(len, left_out)) and not common:
         lines = "\n".join(
@@ -89,7 +95,7 @@ def compare_evaluations(a: Path, b: Path, *, common: bool = False) -> Comparison
         neither=int((~won_a & ~won_b).sum()),
         p=mcnemar(only_a, only_b),
         tested="majority answers" if several else "answers",
-        engines=(_engine(a), _engine(b)),
+        engines=(str(said[0].get("engine")), str(said[1].get("engine"))),
     )
 
 
@@ -103,7 +109,3 @@ def _results(folder: Path) -> pl.DataFrame:
 
 def _missing(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return rows.join(other, on="problem_id", how="anti", maintain_order="left")
-
-
-def _engine(folder: Path) -> str:
-    return str(orjson.loads((folder / DONE).read_bytes()).get("engine", "unknown"))

@@ -23,6 +23,8 @@ from training.evaluation.student import CannotLoad, begun
 
 GATHER: Final = 0.01
 """Seconds that a first request waits for others to share its batch."""
+HEEDED: Final = ("max_model_len", "tokenizer", "trust_remote_code")
+"""Of vLLM's EngineArgs."""
 UNKNOWN_CONTEXT: Final = 4096
 """Tokens of prompt and answer, for a model whose config does not say."""
 
@@ -50,10 +52,12 @@ class TransformersStudent:
     @cached_property
     def identity(self) -> Mapping[str, Any]:
         """Weights, template, width of the beam. Another backend rounds differently, so it is named too."""
+        said = self.settings.engine
         return {
             "kind": "transformers",
             **model_identity(self.settings.model, self.settings.revision),
             "chat_template": template_identity(self.settings.chat_template),
+            "engine": {key: said[key] for key in HEEDED if key in said},
             **({"beams": self._beams} if self._beams > 1 else {}),
         }
 

@@ -1,14 +1,14 @@
 """From a study to its arms: which traces each is made of, cut to the problems that all have, and its identity.
 
 An arm's id hashes what can change its result: the rows, the student, the settings, the seed, and how it is tested. So a
-study that is widened finds the arms it already has, wherever they were planned; where a new arm makes fewer problems
-common, the rows of the others change, and they are other arms.
+study that is widened finds the arms it already has, and two arms whose rows are the same are trained once; where a new
+arm makes fewer problems common, the rows of the others change, and they are other arms.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -138,7 +138,7 @@ def make_arms(
     if not there:
         raise CotmillError(f"study {study.name}: no arm has traces to train on; look at `factors` and `curate.keep`.")
     _refuse_sizes(there, cuts)
-    made = list(_identified(study, there, cuts, problems, students))
+    made = list(identified(study, there, cuts, problems, students))
     # Seed by seed: a study that is stopped has whole grids, each with fewer seeds.
     seeds = list(dict.fromkeys(arm.seed for arm in made))
     return Arms(sorted(made, key=lambda arm: seeds.index(arm.seed)), not_run, cuts, dict(problems))
@@ -241,14 +241,22 @@ def _refuse_sizes(wanted: list[Wanted], cuts: Mapping[str, Cut]) -> None:
             )
 
 
-def _identified(
+def identified(
     study: StudyConfig,
-    wanted: list[Wanted],
+    wanted: Sequence[Wanted],
     cuts: Mapping[str, Cut],
     problems: Mapping[str, pl.DataFrame],
     students: Mapping[str, Any],
 ) -> Iterator[Arm]:
-    """Arms with their ids; each control once, behind the first arm that it belongs to."""
+    """Arms with their ids; each control once, behind the first arm that it belongs to.
+
+    Args:
+        study: for its settings and controls.
+        wanted: cell, student, size, objective and seed of each arm.
+        cuts: dataset -> its traces.
+        problems: see `make_arms`.
+        students: likewise.
+    """
     asked = {name: digest(frame["problem_id"].to_list()) for name, frame in problems.items()}
     data: dict[tuple[Any, ...], str] = {}
     seen: set[str] = set()
@@ -262,8 +270,8 @@ def _identified(
             learnt = data[control, source, many]
             settings = _settings(study, student, objective, seed, control)
             key = digest([SCHEME, control, learnt, students[student], seed, asked[dataset], *settings])[:16]
-            if key in seen:
-                continue
+            if control and key in seen:
+                continue  # the same beside several arms
             seen.add(key)
             told = (None, None, None) if control else cell[1:]
             trained = 0 if control == "untrained" else rows.height

@@ -1,0 +1,136 @@
+"""How often advice is right, and at which cost.
+
+    python -m benchmarks.advising                      a simulated grid
+    python -m benchmarks.advising --study DIR          the arms of a finished study with several sizes, replayed
+
+Simulated: 3 teachers x 6 levels x 2 formats with known accuracies; learning curves that rise at different speeds and
+cross; a seed's effect; right answers drawn one by one. Replayed: every training was really done, for each arm at each
+size and seed; the search asks for one and gets the nearest size below. Success: the chosen option's true accuracy (in
+a replay: its mean over seeds at the full size) is within a point of the best. Not timed: training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from training.study.belief import Option, Pilot
+from training.study.halving import Advice, search
+
+TEACHERS, LEVELS, FORMATS = ("a", "b", "c"), (1, 2, 3, 4, 5, 6), ("original", "symbolic")
+
+
+class Grid:
+    """Options with true learning curves."""
+
+    def __init__(self, dice: np.random.Generator, tested: int) -> None:
+        self.dice, self.tested, self.size = dice, tested, 4000
+        self.options = [Option(t, g, f) for t in TEACHERS for g in LEVELS for f in FORMATS]
+        teacher = dict(zip(TEACHERS, dice.normal(0, 0.03, 3), strict=True))
+        form = dict(zip(FORMATS, dice.normal(0, 0.01, 2), strict=True))
+        # The peak depends on the teacher, too: a teacher's level 3 may be another's level 4.
+        peak = {t: dice.uniform(1, 6) for t in TEACHERS}
+        bend = dice.uniform(0.003, 0.012)
+        base = dice.uniform(0.3, 0.7)
+        own = dice.normal(0, 0.01, len(self.options))
+        self.true = np.array(
+            [
+                base + teacher[o.teacher] + form[o.format] - bend * (o.level - peak[o.teacher]) ** 2 + own[i]
+                for i, o in enumerate(self.options)
+            ]
+        ).clip(0.02, 0.98)
+        # Finer traces are slower or faster at first, so that curves cross.
+        slope = dice.normal(0, 0.006)
+        slow = np.array([slope * (o.level - 3.5) for o in self.options])
+        self.drop = (0.12 + slow + dice.normal(0, 0.02, len(self.options))).clip(0.02)
+        self.cost = np.array([60 + 25 * o.level for o in self.options], float)
+
+    def accuracy(self, option: int, size: int) -> float:
+        return float(np.clip(self.true[option] - self.drop[option] * ((size / self.size) ** -0.4 - 1), 0.01, 0.99))
+
+    def pull(self, option: int, size: int, seed: int) -> Pilot:
+        there = np.clip(self.accuracy(option, size) + self.dice.normal(0, 0.01), 0.001, 0.999)
+        return Pilot(option, size, int(self.dice.binomial(self.tested, there)), self.tested)
+
+
+class Replay:
+    """The arms of a study, trained at several sizes."""
+
+    def __init__(self, results: pl.DataFrame, student: str, dice: np.random.Generator) -> None:
+        rows = results.filter(pl.col("control").is_null() & (pl.col("student") == student))
+        full = rows["rows"].max()
+        keys = rows.select("teacher", "granularity", "format").unique(maintain_order=True).rows()
+        self.options = [Option(*key) for key in keys]
+        self.size, self.sizes = int(full), sorted(rows["rows"].unique().to_list())
+        self.table: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self.true, self.cost = np.zeros(len(keys)), np.zeros(len(keys))
+        for i, key in enumerate(keys):
+            mine = rows.filter(
+                pl.all_horizontal(
+                    pl.col(name).eq_missing(pl.lit(value))
+                    for name, value in zip(("teacher", "granularity", "format"), key, strict=True)
+                )
+            )
+            for size in self.sizes:
+                there = mine.filter(pl.col("rows") == size)
+                order = dice.permutation(there.height)
+                self.table[i, size] = [there.select("correct", "n").row(int(j)) for j in order]
+            whole = mine.filter(pl.col("rows") == full)
+            self.true[i] = whole["accuracy"].mean()
+            self.cost[i] = whole["train_tokens"].mean() / full
+
+    def pull(self, option: int, size: int, seed: int) -> Pilot:
+        fits = [s for s in self.sizes if s <= size] or self.sizes[:1]
+        tried = self.table[option, fits[-1]]
+        return Pilot(option, fits[-1], *tried[seed % len(tried)])
+
+
+def judge(grid: Grid | Replay, share: float) -> tuple[float, float, Advice]:
+    """Points that the choice loses to the best option, share of the grid's cost, and the advice."""
+    grid_tokens = float(grid.cost.sum()) * grid.size
+    made = search(grid.options, list(grid.cost), grid.size, share * grid_tokens, grid.pull)
+    return 100 * float(grid.true.max() - grid.true[made.choice]), made.tokens / made.grid_tokens, made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--tested", type=int, default=1000, help="problems a pilot is tested on")
+    parser.add_argument("--budget", type=float, default=0.25, help="share of the grid's cost")
+    parser.add_argument("--study", type=Path, help="directory of a study with several sizes")
+    parser.add_argument("--student", help="of the study")
+    chosen = parser.parse_args()
+    lost, cost = [], []
+    for seed in range(chosen.runs):
+        dice = np.random.default_rng(seed)
+        if chosen.study:
+            results = pl.read_parquet(chosen.study / "results.parquet")
+            grid: Grid | Replay = Replay(results, chosen.student or results["student"][0], dice)
+        else:
+            grid = Grid(dice, chosen.tested)
+        points, share, _ = judge(grid, chosen.budget)
+        lost.append(points)
+        cost.append(share)
+    random = 100 * float(np.mean(grid.true.max() - grid.true))
+    report = {
+        "benchmark": "advising",
+        "grid": str(chosen.study) if chosen.study else "simulated",
+        "options": len(grid.options),
+        "runs": chosen.runs,
+        "within_a_point": float(np.mean(np.array(lost) <= 1.0)),
+        "points_lost_mean": round(float(np.mean(lost)), 3),
+        "points_lost_worst": round(float(np.max(lost)), 3),
+        "cost_share_most": round(float(np.max(cost)), 3),
+        "points_lost_by_chance": round(random, 3),
+        "python": platform.python_version(),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
