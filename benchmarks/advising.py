@@ -4,7 +4,7 @@
     python -m benchmarks.advising --study DIR          the arms of a finished study with several sizes, replayed
 
 Simulated: 3 teachers x 6 levels x 2 formats with known accuracies; learning curves that rise at different speeds and
-cross; a seed's effect; right answers drawn one by one. Replayed: every training was really done, for each arm at each
+cross; a seed's effect; problems that are hard for all, and right answers drawn one by one. Replayed: every training was really done, for each arm at each
 size and seed; the search asks for one and gets the nearest size below. Success: the chosen option's true accuracy (in
 a replay: its mean over seeds at the full size) is within a point of the best. Not timed: training.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,21 @@ class Grid:
         slow = np.array([slope * (o.level - 3.5) for o in self.options])
         self.drop = (0.12 + slow + dice.normal(0, 0.02, len(self.options))).clip(0.02)
         self.cost = np.array([60 + 25 * o.level for o in self.options], float)
+        # All students answer the same problems, of which some are hard for all: a logistic model of both.
+        self.hard = dice.normal(0, 2.5, tested)
+        self.skills = np.linspace(-12, 12, 2001)
+        self.curve = np.array([(1 / (1 + np.exp(self.hard - skill))).mean() for skill in self.skills])
 
     def accuracy(self, option: int, size: int) -> float:
+        """The true learning curve."""
         return float(np.clip(self.true[option] - self.drop[option] * ((size / self.size) ** -0.4 - 1), 0.01, 0.99))
 
-    def pull(self, option: int, size: int, seed: int) -> Pilot:
-        there = np.clip(self.accuracy(option, size) + self.dice.normal(0, 0.01), 0.001, 0.999)
-        return Pilot(option, size, int(self.dice.binomial(self.tested, there)), self.tested)
+    def pull(self, option: int, size: int, seed: int, parts: Sequence[int] = ()) -> Pilot:  # noqa: ARG002
+        """One training and its test."""
+        there = np.clip(self.accuracy(option, size) + self.dice.normal(0, 0.007), 0.001, 0.999)
+        skill = np.interp(there, self.curve, self.skills)
+        right = self.dice.random(self.tested) < 1 / (1 + np.exp(self.hard - skill))
+        return Pilot(option, size, int(right.sum()), self.tested)
 
 
 class Replay:
@@ -84,7 +93,8 @@ class Replay:
             self.true[i] = whole["accuracy"].mean()
             self.cost[i] = whole["train_tokens"].mean() / full
 
-    def pull(self, option: int, size: int, seed: int) -> Pilot:
+    def pull(self, option: int, size: int, seed: int, parts: Sequence[int] = ()) -> Pilot:  # noqa: ARG002
+        """One training and its test."""
         fits = [s for s in self.sizes if s <= size] or self.sizes[:1]
         tried = self.table[option, fits[-1]]
         return Pilot(option, fits[-1], *tried[seed % len(tried)])

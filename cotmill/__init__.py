@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cotmill.api import curate as curate
     from cotmill.api import diff as diff
     from cotmill.api import evaluate as evaluate
+    from cotmill.api import export_dataset as export_dataset
     from cotmill.api import export_traces as export_traces
     from cotmill.api import import_traces as import_traces
     from cotmill.api import preview as preview
@@ -55,6 +56,7 @@ _HOME = {
     "curate": "cotmill.api",
     "diff": "cotmill.api",
     "evaluate": "cotmill.api",
+    "export_dataset": "cotmill.api",
     "export_traces": "cotmill.api",
     "import_traces": "cotmill.api",
     "load_recipe": "cotmill.recipe",
@@ -82,6 +84,7 @@ __all__ = [
     "curate",
     "diff",
     "evaluate",
+    "export_dataset",
     "export_traces",
     "import_traces",
     "load_recipe",

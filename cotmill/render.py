@@ -137,6 +137,12 @@ def of_export(summary: Row) -> str:
     return f"{summary['rows']:,} traces written to {summary['file']} ({summary['layout']})"
 
 
+def of_dataset_export(summary: Row) -> str:
+    """The files and their rows."""
+    rows = [{"file": name, "rows": count} for name, count in summary["files"].items()]
+    return f"{summary['out']} ({summary['to']})\n" + table({"file": "file", "rows": "rows"}, rows)
+
+
 def of_conversion(summary: Row) -> str:
     """What became of the sources of each conversion."""
     rows, lines = [], []
@@ -252,6 +258,8 @@ def of_curation(summary: Row) -> str:
         lines.append(f"{sum(pairs.values()):,} preference pairs ({_counted(pairs)})")
     if short := summary.get("shortfall"):
         lines.append(f"The mixture lacks {sum(short.values()):,} traces ({_counted(short)})")
+    for name, values in summary.get("renamed", {}).items():
+        lines.append(f"The config of {values} is `{name}`: another one has a claim to the plain name")
     if overlaps := summary.get("overlaps"):
         lines.append(f"{overlaps:,} questions are in two splits, or in train though held out; it was allowed")
     return "\n".join([*lines, f"Load it: datasets.load_dataset({summary['dataset']!r})"])
@@ -300,7 +308,7 @@ def of_training(summary: Row) -> str:
     )
 
 
-def of_preview(shown: Shown, *, colour: bool = False) -> str:
+def of_training_preview(shown: Shown, *, colour: bool = False) -> str:
     """Rows as a student meets them, what carries loss marked, and what there is to know about all of them."""
     rows = [
         f"--- row {number} of {shown.total:,}: {len(row.ids)} tokens, {sum(row.trained)} in the loss\n"

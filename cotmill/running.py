@@ -57,7 +57,7 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
         raise KeyboardInterrupt
     _convert(recipe, out / "corpus")
     say("curating ...")
-    curated = _replace(out / "dataset", lambda: api.curate(out / "corpus", recipe, out / "dataset"))
+    curated = _replace(out / "dataset", lambda: _curate(recipe, out))
     before = trained = after = change = None
     if recipe.train and recipe.evaluate:
         say("testing the student before training ...")
@@ -90,6 +90,12 @@ def run(recipe: Recipe, out: Path) -> dict[str, Any]:
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+def _curate(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """The dataset; rows of the one before it keep their places, so that publishing sends what is new."""
+    earlier = sorted(out.glob("superseded/dataset-*/dataset.json"))
+    return api.curate(out / "corpus", recipe, out / "dataset", after=earlier[-1].parent if earlier else None)
 
 
 def _convert(recipe: Recipe, corpus: Path) -> None:

@@ -74,7 +74,7 @@ def _html(name: str, lead: list[str], pictures: Mapping[str, str], made: Sequenc
 
 
 def _markdown(name: str, lead: list[str], pictures: Mapping[str, str], made: Sequence[Table]) -> str:
-    parts = [f"# {name}", *lead, *(f"![{caption}]({file})" for caption, file in pictures.items())]
+    parts = [f"# {_cell(name)}", *map(_cell, lead), *(f"![{caption}]({file})" for caption, file in pictures.items())]
     for table in made:
         parts.append(f"## {_cell(table.title)}")
         if table.rows:
@@ -85,7 +85,7 @@ def _markdown(name: str, lead: list[str], pictures: Mapping[str, str], made: Seq
 
 
 def _grid(table: Table) -> str:
-    rule = "|".join(["---", *["--:"] * (len(table.columns) - 1)])
+    rule = "|".join(["---", *["---" if table.prose else "--:"] * (len(table.columns) - 1)])
     lines = []
     for number, row in enumerate(table.rows):
         best = table.best[number] if table.best else None

@@ -34,6 +34,8 @@ class Table:
     note: str = ""
     best: list[int | None] = field(default_factory=list)
     """Per row, the column to stress."""
+    prose: bool = False
+    """Whether cells are words, which stand to the left."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _costs(study: Study) -> Table:
 
 def _not_run(not_run: Sequence[NotRun]) -> Table:
     lines = [[one.what, one.why] for one in not_run]
-    return Table("Not run", ["arm", "why"], lines, "" if lines else "Every arm that was asked for was run.")
+    return Table("Not run", ["arm", "why"], lines, "" if lines else "Every arm that was asked for was run.", prose=True)
 
 
 def accuracy(row: Mapping[str, Any] | None) -> str:

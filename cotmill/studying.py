@@ -1,7 +1,7 @@
 """`cotmill study`: corpora made where recipes make them, arms planned and run, results written.
 
     DIR/corpora/<dataset>/      of datasets that a recipe makes
-    DIR/data/<dataset>-<id>/    the traces that may be trained on, cut to common problems, and what was removed
+    DIR/cut/<dataset>-<id>/     the traces that may be trained on, cut to common problems, and what was removed
     DIR/students/               students made on the spot
     DIR/arms/<id>/              one student each; see training.study.run
     DIR/results.parquet         a row for each arm and seed
@@ -115,9 +115,9 @@ def _arms(study: StudyConfig, out: Path, *, sample: bool) -> tuple[Arms, Student
     named = list(dict.fromkeys([*named, *(name for arm in study.arms for name in arm.dataset or ())]))
     corpora = {name: _corpus(study, name, out, sample=sample) for name in named}
     problems = {name: load_all(study.datasets[name].problems).problems for name in named}
-    _refuse_overlap(study.name, corpora, problems)
+    refuse_overlap(study.name, corpora, problems)
     students = Students(study, corpora, out / "students")
-    return make_arms(study, corpora, problems, students.identities, out / "data"), students
+    return make_arms(study, corpora, problems, students.identities, out / "cut"), students
 
 
 def _corpus(study: StudyConfig, name: str, out: Path, *, sample: bool) -> Path:
@@ -148,7 +148,7 @@ def _corpus(study: StudyConfig, name: str, out: Path, *, sample: bool) -> Path:
     return folder
 
 
-def _refuse_overlap(name: str, corpora: Mapping[str, Path], problems: Mapping[str, pl.DataFrame]) -> None:
+def refuse_overlap(name: str, corpora: Mapping[str, Path], problems: Mapping[str, pl.DataFrame]) -> None:
     """Raise when a student would be tested on what it was taught: here, before anything is trained."""
     key = pl.col("question").str.to_lowercase().str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
     for dataset, path in corpora.items():

@@ -1,7 +1,7 @@
 """Where rows stood in the version of a dataset before: who keeps his place makes no new bytes.
 
-Rows in the order of problems would put the one new row in a hundred everywhere, and change every part of every file. With
-the version before at hand its rows keep their order, and new ones follow: what is sent anew is about what is new.
+Rows in the order of problems would put the one new row in a hundred everywhere, and change every part of every file.
+With the version before at hand its rows keep their order, and new ones follow: what is sent anew is about what is new.
 """
 
 from __future__ import annotations

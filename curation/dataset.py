@@ -9,8 +9,8 @@
     README.md                                      the card
 
 The directory is built beside its place and renamed, so it is there whole or not at all. The same
-corpus and the same settings give the same files, byte for byte; with an earlier version to go on from (`after`) the same
-rows in another order.
+corpus and the same settings give the same files, byte for byte; with an earlier version to go on from (`after`) the
+same rows in another order.
 """
 
 from __future__ import annotations
@@ -49,7 +49,18 @@ __all__ = ["KEPT", "DatasetReport", "corpus_fingerprint", "prompt_text", "read_m
 
 SCHEMA_VERSION: Final = 3
 """2: removed rows have `reasons`. 3: dataset.json names `configs` and their files, `parents` and `engines`."""
-COUNTS: Final = ("rows", "kept", "removed", "failing", "splits", "problems", "pairs", "shortfall", "overlaps", "renamed")
+COUNTS: Final = (
+    "rows",
+    "kept",
+    "removed",
+    "failing",
+    "splits",
+    "problems",
+    "pairs",
+    "shortfall",
+    "overlaps",
+    "renamed",
+)
 """What a report and dataset.json both say."""
 
 
@@ -249,9 +260,7 @@ def _here(after: str | Path | None) -> Path | None:
     return Path(after) if after is not None and Path(after).is_dir() else None
 
 
-def _lineage(
-    corpus: Corpus, fingerprint: str, before: Before | None, lineage: Mapping[str, Any]
-) -> dict[str, Any]:
+def _lineage(corpus: Corpus, fingerprint: str, before: Before | None, lineage: Mapping[str, Any]) -> dict[str, Any]:
     """What made the dataset, for strangers to read."""
     return {
         "teachers": teachers(corpus),

@@ -1,7 +1,8 @@
 """Which files of a dataset make which config: names, folders, and what README.md and readers need to know of them.
 
-Kept rows lie in cells: one folder for each combination of values of all that `curate.configs` names. A config is a set of
-cells, so no row is stored twice, and the config `default` is all of them. Without `configs` there is one cell, `default`.
+Kept rows lie in cells: one folder for each combination of values of all that `curate.configs` names. A config is a set
+of cells, so no row is stored twice, and the config `default` is all of them. Without `configs` there is one cell,
+`default`.
 
     data/<cell>/<split>-00000-of-000NN.parquet    kept rows
     data/pairs/<split>-*.parquet                  preference pairs
@@ -77,11 +78,14 @@ def lay_out(said: Sequence[Sequence[tuple[str, str]]], words: Sequence[str | Non
             found.setdefault(tuple((sql, values[cell][sql]) for _, sql in item), []).append(cell)
     if max(len(found), len(words)) > MOST:
         raise CotmillError(
-            f"curate.configs: {len(found):,} configs in {len(words):,} folders, more than {MOST}; nothing was written.\n"
+            f"curate.configs: {len(found):,} configs in {len(words):,} folders, more than {MOST}; "
+            "nothing was written.\n"
             "Name columns with fewer different values, or group them in SQL: completion_tokens // 500"
         )
     names, renamed = _names([_spelt(labels, dict(key)) for key in found], [dict(key) for key in found])
-    configs = [Config(name, dict(key), tuple(sorted(own))) for name, (key, own) in zip(names, found.items(), strict=True)]
+    configs = [
+        Config(name, dict(key), tuple(sorted(own))) for name, (key, own) in zip(names, found.items(), strict=True)
+    ]
     folders, _ = _names([_spelt(labels, own) for own in values], values)
     return Layout(tuple(folders), (everything, *configs), renamed)
 

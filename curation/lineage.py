@@ -1,7 +1,7 @@
 """What dataset.json and recipe.yaml may say to strangers about how a dataset came to be.
 
-A recipe is written for the machine it runs on. What leaves that machine names no server of a private network, no folder of
-a home directory, no key.
+A recipe is written for the machine it runs on. What leaves that machine names no server of a private network, no
+folder, no key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-import polars as pl
 import yaml
 
 from builders.corpus import Corpus
@@ -40,8 +39,8 @@ def public(value: Any, *, host_only: bool = True) -> Any:
         host_only: of a public `base_url` keep scheme and host alone; otherwise its path, too.
 
     Returns:
-        The same with: keys such as `api_key` and `base_url`s of private servers left out, keys within texts as `(hidden)`,
-        users, passwords and signatures gone from URLs, and absolute paths cut to their last part.
+        The same with: keys such as `api_key` and `base_url`s of private servers left out, secrets within texts as
+        `(hidden)`, users, passwords and signatures gone from URLs, and absolute paths cut to their last part.
     """
     if isinstance(value, Mapping):
         kept = {str(k): v for k, v in value.items() if not (isinstance(v, str) and _SECRET_KEY.search(str(k)))}

@@ -93,7 +93,8 @@ class ParquetFiles:
             self._shut()
         if self._handle is None:
             self._open()
-        assert self._handle is not None and self._writer is not None
+        assert self._handle is not None
+        assert self._writer is not None
         before = self._handle.tell()
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._last = self._handle.tell() - before

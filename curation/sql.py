@@ -2,10 +2,10 @@
 
 Views: `problems`, `traces`, `marks_<pass>` (the pass's columns without its prefix), `kept` (all splits of the
 default config, with a column `split_name`), `removed`, every other config of a dataset by its name, of an evaluation
-`eval` and `eval_probes`, and for a run also `eval_before` and `eval_after`. A query sees only the directory or the
-repository it is asked about; what is far away is read in ranges, the columns and row groups that the query needs.
-Imports DuckDB alone, so that a question costs no more than its answer. docs/sql.md has examples; how results are
-printed is in `curation.show`.
+`eval` and `eval_probes`, for a run also `eval_before` and `eval_after`, of a study `results` and `answers`. A query
+sees only the directory or the repository it is asked about; what is far away is read in ranges, the columns and row
+groups that the query needs. Imports DuckDB alone, so that a question costs no more than its answer. docs/sql.md has
+examples; how results are printed is in `curation.show`.
 """
 
 from __future__ import annotations
@@ -188,6 +188,7 @@ def _views(directory: Path) -> dict[str, str]:
         "problems": f"select * from {_read(corpus / 'problems')}",
         "traces": f"select * from {_read(corpus / 'traces')}",
         **_evaluations(directory),
+        **_study(directory),
     }
     for name, folder in _marks(corpus / "marks", dataset / "dataset.json").items():
         views[f"marks_{name}"] = f"select columns('^(?:{name}[.])?(.*)$') as '\\1' from {_read(folder)}"
@@ -212,6 +213,18 @@ def _scan(place: Place, paths: list[str]) -> str:
     files = ", ".join(_literal(place.url(path)) for path in paths)
     by_name = "true" if place.filesystem is None else "false"  # far away, a look into every footer is dear
     return f"read_parquet([{files}], union_by_name = {by_name}, hive_partitioning = false)"
+
+
+def _study(directory: Path) -> dict[str, str]:
+    """`results` and `answers` of a study; see `training.study.run`."""
+    if not (directory / "study.json").is_file():
+        return {}
+    arm = "regexp_extract(filename, '/arms/([^/]+)/', 1)"
+    answers = _read(directory / "arms", "*/evaluation/results.parquet").replace(", union", ", filename = true, union")
+    return {
+        "results": f"select * from {_read(directory, 'results.parquet')}",
+        "answers": f"select {arm} as arm, * exclude (filename) from {answers}",
+    }
 
 
 def _evaluations(directory: Path) -> dict[str, str]:

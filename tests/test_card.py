@@ -278,8 +278,8 @@ def test_the_command_writes_and_checks(made):
 # Text of strangers --------------------------------------------------------------------------------------
 
 NASTY = (
-    "````\n# Buy now\n</details><script>alert(1)</script>\n| a | b |\n|---|---|\n~~~\n<!-- notes\n---\nlicense: x\n---\n"
-    "[x](javascript:alert(1)) ![y](http://evil/z.png) \u202e \x00 #### 12"
+    "````\n# Buy now\n</details><script>alert(1)</script>\n| a | b |\n|---|---|\n~~~\n<!-- notes\n---\nlicense: x\n"
+    "---\n[x](javascript:alert(1)) ![y](http://evil/z.png) \u202e \x00 #### 12"
 )
 
 
@@ -426,6 +426,11 @@ def test_a_removed_row_is_published_too_and_its_source_counts(nc, tmp_path):
     with pytest.raises(CotmillError, match="NC is non-commercial"):
         write_dataset(corpus, CurateConfig(license="mit"), tmp_path / "d", name="n")
     assert not (tmp_path / "d").exists()
+
+
+def test_a_license_is_written_as_the_hub_takes_it():
+    with pytest.raises(CotmillError, match=r"`Apache 2\.0` is no license id as the Hub takes it"):
+        licenses({"curate": {"license": "Apache 2.0"}}, [])
 
 
 def test_limits_of_creative_commons():

@@ -80,7 +80,7 @@ def test_packing_keeps_every_row_whole(tmp_path, tiny_llama):
 
 def test_packs_that_cut_rows_are_refused(sums, tmp_path, tiny_llama):
     config = TrainConfig(student=str(tiny_llama), sft={"packing": True, "packing_strategy": "wrapped"})
-    with pytest.raises(CotmillError, match="`wrapped` cuts rows in two"):
+    with pytest.raises(CotmillError, match=r"`wrapped` cuts rows in two"):
         train(sums, config, tmp_path / "out")
 
 
@@ -224,7 +224,7 @@ def test_a_recipe_without_a_dataset_says_so(tmp_path, tiny_llama):
 
 
 def test_a_dataset_that_is_nowhere(tmp_path, tiny_llama):
-    with pytest.raises(CotmillError, match="there is no dataset .*nowhere/at/all"):
+    with pytest.raises(CotmillError, match=r"there is no dataset .*nowhere/at/all"):
         train(tmp_path / "nowhere/at/all", TrainConfig(student=str(tiny_llama)), tmp_path / "out")
 
 
@@ -269,7 +269,8 @@ def test_a_student_is_pushed_with_its_card(sums, tmp_path, tiny_llama):
         def _routes(self):
             table = super()._routes()
             for route in table:
-                route.__init__(route.path.replace("/datasets/", "/models/"), route.endpoint, methods=route.methods)
+                path = route.path.replace("/api/datasets/", "/api/models/").removeprefix("/datasets")
+                route.__init__(path, route.endpoint, methods=route.methods)
             return table
 
     with Models(tmp_path / "hub") as hub:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cotmill.api.building import check, export_traces, import_traces, preview, reformat, regranularize, run, sample
+from cotmill.api.building import check, export_dataset, export_traces, import_traces, preview, reformat, regranularize, run, sample
 from cotmill.api.carding import card
 from cotmill.api.curating import curate, mark, passes, report, show, sql, verify
 from cotmill.api.publishing import diff, publish, verify_published
@@ -17,6 +17,7 @@ __all__ = [
     "curate",
     "diff",
     "evaluate",
+    "export_dataset",
     "export_traces",
     "import_traces",
     "mark",

@@ -122,6 +122,26 @@ def export_traces(corpus: str | Path, out: str | Path, *, layout: str = "rows") 
     return export_traces(corpus, out, layout)
 
 
+def export_dataset(
+    dataset: str | Path, out: str | Path, *, to: str, config: str = "default", overwrite: bool = False
+) -> dict[str, Any]:
+    """Write a dataset as another tool has it: trl, trl-messages, trl-preference, llama-factory, ms-swift, open-r1 ...
+
+    Args:
+        dataset: a dataset or a run.
+        out: a new directory: a file per split.
+        to: see `curation.exports.FORMATS`.
+        config: which of the dataset's configs.
+        overwrite: replace what is at `out`.
+
+    Returns:
+        dataset, to, out, files (name -> rows).
+    """
+    from curation.exports import export_dataset
+
+    return export_dataset(dataset, out, to, config=config, overwrite=overwrite)
+
+
 def regranularize(
     corpus: str | Path,
     levels: Sequence[int],

@@ -108,8 +108,18 @@ def curate(
     *,
     overrides: Sequence[str] = (),
     overwrite: bool = False,
+    after: str | Path | None = None,
 ) -> dict[str, Any]:
     """Mark every trace, then write kept rows, removed rows and a card.
+
+    Args:
+        corpus: gets marks, nothing else.
+        recipe: its `curate` section decides.
+        out: directory of the dataset.
+        overrides: of the recipe.
+        overwrite: replace another dataset at `out`; one of the same name is the version before.
+        after: the version before, a directory or `hf://datasets/USER/NAME[@REVISION]`: its rows keep their places,
+            so that publishing sends little more than what is new.
 
     Returns:
         The fields of `curation.dataset.DatasetReport`: dataset, rows, kept, removed, splits ...
@@ -121,7 +131,14 @@ def curate(
     loaded = read_recipe(recipe, overrides)
     lineage = {"recipe": as_mapping(loaded)}
     report = write_dataset(
-        Corpus(corpus), loaded.curate, out, name=loaded.name, lineage=lineage, overwrite=overwrite, pictures=True
+        Corpus(corpus),
+        loaded.curate,
+        out,
+        name=loaded.name,
+        lineage=lineage,
+        overwrite=overwrite,
+        after=after,
+        pictures=True,
     )
     return asdict(report)
 

@@ -44,6 +44,8 @@ def advise(
     out: str | Path,
     recipe: str | Path | None = None,
     seed: int = 0,
+    perplexity: bool = True,
+    mixture: bool = True,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Find the granularity, format and teacher that suit a student, with small pilots in place of the full grid.
@@ -56,6 +58,8 @@ def advise(
         out: directory for the pilots; what is done there is not done again.
         recipe: its `curate`, `train` and `evaluate` sections; default: settings that suit the machine.
         seed: of training.
+        perplexity: whether the student's perplexity of some traces of each arm is measured first.
+        mixture: whether the finalists are also tried mixed.
         overrides: of the recipe.
 
     Returns:
@@ -64,9 +68,17 @@ def advise(
     from cotmill.advising import advise as run
 
     return run(
-        Path(corpus), student=student, problems=problems, budget=budget, out=Path(out), recipe=recipe, seed=seed,
+        Path(corpus),
+        student=student,
+        problems=problems,
+        budget=budget,
+        out=Path(out),
+        recipe=recipe,
+        seed=seed,
+        perplexity=perplexity,
+        mixture=mixture,
         overrides=overrides,
-    )  # fmt: skip
+    )
 
 
 def _read(study: str | Path | StudyConfig, overrides: Sequence[str]) -> StudyConfig:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cotmill.commands.base import CorpusPath, Json, RecipePath, Set, command, print_result
+from cotmill.commands.base import CorpusPath, Json, Overwrite, RecipePath, Set, command, print_result
 
 
 @command
@@ -100,15 +100,40 @@ def import_(
 
 @command
 def export(
-    corpus: CorpusPath,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="FILE.jsonl, FILE.parquet or FILE.csv.")],
-    layout: Annotated[str, typer.Option("--layout", help="rows, messages, sharegpt or alpaca.")] = "rows",
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS_OR_DATASET", help="A corpus, a dataset or a run.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="PATH", help="Of a corpus FILE.jsonl, FILE.parquet or FILE.csv; of a dataset a directory."
+        ),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Of a dataset: trl, trl-messages, trl-preference, llama-factory, ms-swift, open-r1 or openthoughts.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="Of a corpus: rows (the default), messages, sharegpt or alpaca.")
+    ] = None,
+    config: Annotated[str, typer.Option("--config", help="Which of a dataset's configs.")] = "default",
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write a corpus's traces as one file that `import` and trainers read."""
+    """Write a dataset as trainers have it, or a corpus's traces as one file that `import` reads."""
     from cotmill import api, render
 
-    print_result(api.export_traces(corpus, out, layout=layout), render.of_export, json)
+    if (source / "corpus.json").is_file() or (to is None and layout is not None):
+        print_result(api.export_traces(source, out, layout=layout or to or "rows"), render.of_export, json)
+        return
+    if to is None:
+        raise typer.BadParameter("say what for: --to trl, llama-factory, ms-swift, open-r1 ...")
+    summary = api.export_dataset(source, out, to=to, config=config, overwrite=overwrite)
+    print_result(summary, render.of_dataset_export, json)
 
 
 Where = Annotated[

@@ -82,12 +82,18 @@ def curate(
     out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Dataset to write.")],
     set_: Set = None,
     overwrite: Overwrite = False,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after", metavar="DATASET", help="The version before (hf://datasets/... too): its rows keep their places."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Mark every trace, then write kept rows, removed rows and a card."""
     from cotmill import api, render
 
-    summary = api.curate(corpus, recipe, out, overrides=set_ or (), overwrite=overwrite)
+    summary = api.curate(corpus, recipe, out, overrides=set_ or (), overwrite=overwrite, after=after)
     print_result(summary, render.of_curation, json)
 
 

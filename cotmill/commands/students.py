@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ def train(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="A dataset that `curate` wrote, a Parquet file, USER/NAME on the Hub, or a recipe with `train.dataset`.",
+            help="What `curate` wrote, a Parquet file, USER/NAME on the Hub, or a recipe with `train.dataset`.",
             show_default=False,
         ),
     ],
@@ -51,11 +51,11 @@ def train(
     from cotmill.api.students import preview_training
     from training.processes import is_first
 
-    chosen = {"recipe": recipe, "student": student, "overrides": set_ or ()}
+    chosen: dict[str, Any] = {"recipe": recipe, "student": student, "overrides": set_ or ()}
     if preview:
         shown = preview_training(dataset, rows=rows, **chosen)
         summary = asdict(shown)
-        print_result(summary, lambda _: render.of_preview(shown, colour=output.in_colour()), json)
+        print_result(summary, lambda _: render.of_training_preview(shown, colour=output.in_colour()), json)
         if shown.fault:
             raise CotmillError(shown.fault)
         return

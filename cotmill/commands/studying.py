@@ -48,6 +48,10 @@ def advise(
         typer.Option("--recipe", metavar="RECIPE", help="Its `curate`, `train` and `evaluate` sections."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of training.")] = 0,
+    perplexity: Annotated[
+        bool, typer.Option(help="Measure the student's perplexity of some traces of each arm first.")
+    ] = True,
+    mixture: Annotated[bool, typer.Option(help="Also try the best arms mixed.")] = True,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -62,6 +66,8 @@ def advise(
         out=out,
         recipe=recipe,
         seed=seed,
+        perplexity=perplexity,
+        mixture=mixture,
         overrides=set_ or (),
     )
     print_result(summary, render_study.of_advice, json)

@@ -6,6 +6,7 @@ says so. None of this is legal advice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import cache
@@ -87,12 +88,15 @@ def about(names: Iterable[str], entries: Sequence[Entry]) -> list[dict[str, Any]
     return list(found.values())
 
 
-def licenses(manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def licenses(
+    manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], teachers: Iterable[str] = ()
+) -> dict[str, Any]:
     """What a dataset carries on.
 
     Args:
         manifest: dataset.json.
-        sources: `source` of each kept problem's origin, as `facts` lists them.
+        sources: `source` of each row's origin, as `facts` lists them.
+        teachers: names that rows have; those of dataset.json are better known there.
 
     Returns:
         license (of the dataset; null: none is claimed), sources, teachers (see `about`), limits (all of them, sorted).
@@ -101,11 +105,14 @@ def licenses(manifest: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) 
         CotmillError: the dataset's license allows what a source does not.
     """
     problems = about([str(one["source"]) for one in sources if one["source"] is not None], known().sources)
-    teachers = about([_model(one) for one in manifest.get("teachers", [])], known().teachers)
+    asked = manifest.get("teachers", [])
+    said = {one.get("teacher") for one in asked}
+    models = [*(_model(one) for one in asked), *(name for name in teachers if name not in said)]
+    writers = about(models, known().teachers)
     claimed = manifest.get("curate", {}).get("license")
-    limits = sorted({limit for one in [*problems, *teachers] for limit in one["limits"]})
-    _check(claimed, [*problems, *teachers])
-    return {"license": claimed, "sources": problems, "teachers": teachers, "limits": limits}
+    limits = sorted({limit for one in [*problems, *writers] for limit in one["limits"]})
+    _check(claimed, [*problems, *writers])
+    return {"license": claimed, "sources": problems, "teachers": writers, "limits": limits}
 
 
 def _model(asked: Mapping[str, Any]) -> str:
@@ -117,8 +124,13 @@ def _model(asked: Mapping[str, Any]) -> str:
 
 def _check(claimed: str | None, parts: Sequence[Mapping[str, Any]]) -> None:
     """A claimed license promises no more than its parts give."""
-    if claimed is None or claimed in ("other", "unknown"):
+    if claimed is None or claimed in ("other", UNKNOWN):
         return
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", claimed):
+        raise CotmillError(
+            f"curate.license: `{claimed}` is no license id as the Hub takes it: SPDX in lower case, such as "
+            "`apache-2.0`, `mit`, `cc-by-4.0`; or `other`.\nSay it so in the recipe; nothing was written."
+        )
     missing = [(one, limit) for one in parts for limit in one["limits"] if limit not in limits_of(claimed)]
     if not missing:
         return

@@ -77,7 +77,8 @@ def _render(
     from jinja2 import Environment, StrictUndefined
 
     configs = tables(directory, manifest)
-    license = licenses(manifest, counted["sources"])
+    names = sorted({arm["teacher"] for arm in counted["by_arm"] if arm["teacher"] is not None})
+    license = licenses(manifest, counted["sources"], names)
     leveled = any(arm["granularity"] is not None for arm in counted["by_arm"])
     cited = citations(manifest["passes"], [*license["sources"], *license["teachers"]], leveled)
     environment = Environment(
@@ -125,7 +126,7 @@ def _told(counted: dict[str, Any], sources: list[dict[str, Any]]) -> list[str]:
     first += f"written by {teachers}{at}{form}."
     gone = counted["rows"] - counted["kept"]
     second = (
-        f"They were kept of {counted['rows']:,} traces; each of the other {gone:,} is in the config removed, with why."
+        f"They were kept of {counted['rows']:,} traces; the other {gone:,} are in the config removed, with the reasons."
         if gone
         else "Every trace that was sampled was kept."
     )

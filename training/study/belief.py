@@ -1,9 +1,9 @@
 """What pilots say about options that were tried little or not at all: a Gaussian process over options and sizes.
 
 Options that share a teacher or a format, or have neighbouring levels, are likely to do alike, and to gain alike from
-more problems, about the same with each doubling. Put as covariances of accuracies (Rasmussen and Williams 2006, chapter 2; for
-learning curves, Swersky et al. 2014, arXiv:1406.3896, with a simpler kernel here), every pilot says something about
-every option. The few constants are those, of a small grid, under which the pilots are likeliest (their chapter 5).
+more problems, about the same with each doubling. Put as covariances of accuracies (Rasmussen and Williams 2006, chapter
+2; for learning curves, Swersky et al. 2014, arXiv:1406.3896, with a simpler kernel here), every pilot says something
+about every option. The few constants are those of a small grid under which the pilots are likeliest (chapter 5).
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ SPREADS: Final = (0.01, 0.02, 0.04, 0.08, 0.16)
 OWN: Final = (0.05, 0.2, 0.5)
 """Share of that variance which an option has to itself."""
 SLOPES: Final = (0.05, 0.2, 0.5)
-"""How much options differ in what a doubling of the size gives them, as a share of how much they differ at full size."""
+"""How much options differ in what a doubling of the size gives them, as a share of how they differ at full size."""
 SEEDS: Final = (0.0, 0.01, 0.02)
 """Standard deviation that the seed of training adds."""
+OWN_LUCK: Final = (1.0, 0.5, 0.25)
+"""Share of the variance of counting right answers that is not common to all students: they answer the same problems, and
+a hard one is hard for all."""
 DRAWS: Final = 4000
 
 
@@ -111,11 +114,11 @@ def believe(
     short = np.log2(size) - sizes  # doublings that are missing
     centre = float(np.average(y, weights=2.0**sizes))
     best: tuple[float, Belief] | None = None
-    for spread, own, slope, seeds in itertools.product(SPREADS, OWN, SLOPES, SEEDS):
+    for spread, own, slope, seeds, luck in itertools.product(SPREADS, OWN, SLOPES, SEEDS, OWN_LUCK):
         alike = spread**2 * ((1 - own) * parts[0] + own * parts[1])
         # All accuracies rise together with size: a level of their own, that at half the size is mostly the same.
         rise = 0.25**2 * 0.8**gap
-        seen = alike[np.ix_(at, at)] * (1 + slope**2 * np.outer(short, short)) + rise + np.diag(counting + seeds**2)
+        seen = alike[np.ix_(at, at)] * (1 + slope**2 * np.outer(short, short)) + rise + np.diag(luck * counting + seeds**2)
         lower = np.linalg.cholesky(seen + 1e-10 * np.eye(len(y)))
         white = np.linalg.solve(lower, y - centre)
         likely = -0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum())

@@ -8,10 +8,10 @@ goes to further seeds of those that may still be the best.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -25,8 +25,12 @@ LEAST: Final = 16
 """Problems in a pilot, at least."""
 FINALISTS: Final = 3
 
-Pull = Callable[[int, int, int], Pilot]
-"""Trains option, on so many problems, with this seed. An option beyond those given is a mixture of the finalists."""
+
+class Pull(Protocol):
+    """Trains an option and tests it."""
+
+    def __call__(self, option: int, size: int, seed: int, parts: Sequence[int] = ()) -> Pilot:
+        """Train on `size` problems with this seed; with `parts` on a mixture of those options, known as `option`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def search(
         mixed = running if mixture and last and len(running) > 1 else []
         price = float(costs[running].sum()) + (float(costs[mixed].mean()) if mixed else 0.0)
         here = min(size, int((budget - spent) / (rounds - number) / price))
-        pilots += [pull(option, here, seed) for option in [*running, *([len(options)] if mixed else [])]]
+        pilots += [pull(option, here, seed) for option in running]
+        pilots += [pull(len(options), here, seed, mixed)] if mixed else []
         spent += price * here
 
     def now() -> Belief:
@@ -109,7 +114,7 @@ def search(
         if spent + prices[option] * here > budget or seeds[option] - seed >= 8:
             break
         seeds[option] += 1
-        pilots.append(pull(option, here, seeds[option]))
+        pilots.append(pull(option, here, seeds[option], mixed if option == len(options) else ()))
         spent += prices[option] * here
     belief = now()
     return Advice(int(belief.mean.argmax()), belief, pilots, round(spent), round(float(costs.sum()) * size), mixed)

@@ -53,7 +53,7 @@ def decompose(results: pl.DataFrame, factors: Sequence[str] = FACTORS) -> list[P
         Factors by share, then pairs by share, then the rest. Empty when nothing varies.
     """
     y = results["accuracy"].to_numpy().astype(np.float64)
-    varied = [name for name in factors if results[name].n_unique() > 1]
+    varied = [name for name in factors if name in results.columns and results[name].n_unique() > 1]
     total = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
     if not varied or total == 0:
         return []
