@@ -29,7 +29,7 @@ TEACHERS, LEVELS, FORMATS = ("a", "b", "c"), (1, 2, 3, 4, 5, 6), ("original", "s
 class Grid:
     """Options with true learning curves."""
 
-    def __init__(self, dice: np.random.Generator, tested: int) -> None:
+    def __init__(self, dice: np.random.Generator, tested: int, rough: float) -> None:
         self.dice, self.tested, self.size = dice, tested, 4000
         self.options = [Option(t, g, f) for t in TEACHERS for g in LEVELS for f in FORMATS]
         teacher = dict(zip(TEACHERS, dice.normal(0, 0.03, 3), strict=True))
@@ -38,7 +38,7 @@ class Grid:
         peak = {t: dice.uniform(1, 6) for t in TEACHERS}
         bend = dice.uniform(0.003, 0.012)
         base = dice.uniform(0.3, 0.7)
-        own = dice.normal(0, 0.01, len(self.options))
+        own = dice.normal(0, rough, len(self.options))
         self.true = np.array(
             [
                 base + teacher[o.teacher] + form[o.format] - bend * (o.level - peak[o.teacher]) ** 2 + own[i]
@@ -48,7 +48,7 @@ class Grid:
         # Finer traces are slower or faster at first, so that curves cross.
         slope = dice.normal(0, 0.006)
         slow = np.array([slope * (o.level - 3.5) for o in self.options])
-        self.drop = (0.12 + slow + dice.normal(0, 0.02, len(self.options))).clip(0.02)
+        self.drop = (0.12 + slow + dice.normal(0, 2 * rough, len(self.options))).clip(0.02)
         self.cost = np.array([60 + 25 * o.level for o in self.options], float)
         # All students answer the same problems, of which some are hard for all: a logistic model of both.
         self.hard = dice.normal(0, 2.5, tested)
@@ -111,6 +111,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--tested", type=int, default=1000, help="problems a pilot is tested on")
+    parser.add_argument(
+        "--rough", type=float, default=0.005, help="sd of what an arm's accuracy has to itself; twice that of its curve"
+    )
     parser.add_argument("--budget", type=float, default=0.25, help="share of the grid's cost")
     parser.add_argument("--study", type=Path, help="directory of a study with several sizes")
     parser.add_argument("--student", help="of the study")
@@ -122,7 +125,7 @@ def main() -> None:
             results = pl.read_parquet(chosen.study / "results.parquet")
             grid: Grid | Replay = Replay(results, chosen.student or results["student"][0], dice)
         else:
-            grid = Grid(dice, chosen.tested)
+            grid = Grid(dice, chosen.tested, chosen.rough)
         points, share, _ = judge(grid, chosen.budget)
         lost.append(points)
         cost.append(share)
@@ -130,6 +133,7 @@ def main() -> None:
     report = {
         "benchmark": "advising",
         "grid": str(chosen.study) if chosen.study else "simulated",
+        **({} if chosen.study else {"rough": chosen.rough, "tested": chosen.tested}),
         "options": len(grid.options),
         "runs": chosen.runs,
         "within_a_point": float(np.mean(np.array(lost) <= 1.0)),

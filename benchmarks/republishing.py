@@ -2,13 +2,13 @@
 
     python -m benchmarks.republishing CORPUS [--rows 100000]
 
-Versions are made by cotmill's own writer from a corpus and changed copies of it: 1 % more rows (further samples of
-problems all over, a further teacher, new problems), 1 % of the rows gone or edited (all over, or side by side), the same
+Versions are made by cotmill's own writer from a corpus and changed copies of it: 1 % more rows (further samples, a
+further teacher, new problems), 1 % of the rows gone or edited (all over, or side by side), the same
 rows in shards of another order. Of each: written anew, and written after the version before (`curate --after`); and the
 same files by a writer without content-defined chunking.
 
-Files are cut into chunks as Xet cuts them: a gear hash rolls over the bytes and a chunk ends where its upper 16 bits are
-zero, from 8 to 128 KiB, 64 KiB on average. The table of random numbers is not Xet's, so single cuts differ and averages
+Files are cut into chunks as Xet cuts them: a gear hash rolls over the bytes and a chunk ends where its upper 16 bits
+are zero, from 8 to 128 KiB, 64 KiB on average. The table of random numbers is not Xet's: single cuts differ, averages
 do not. Chunks count by their length before compression, footers of the files included; requests are not counted.
 """
 

@@ -362,11 +362,13 @@ def _share(part: int | None, whole: int) -> str:
 
 
 def accuracy_of(one: Row) -> str:
+    """Accuracy with its interval."""
     low, high = one["interval"]
     return f"{one['accuracy']:.1%} correct [{low:.1%}, {high:.1%}] of {one['n']:,}"
 
 
 def ending_of(one: Row) -> str:
+    """How answers end, and how long they are."""
     return (
         f"{one['unparseable_share']:.0%} unparseable, {one['truncated_share']:.0%} truncated, "
         f"{one['mean_tokens']:.0f} tokens an answer"

@@ -8,6 +8,7 @@ dictionary changes with every new text. Row groups and files end after so many r
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -32,18 +33,20 @@ LEVEL: Final = 3
 class ParquetFiles:
     """Files `<stem>-00000-of-000NN.parquet`, written one after the other."""
 
-    def __init__(self, stem: Path, schema: pl.Schema, most: int) -> None:
+    def __init__(self, stem: Path, schema: pl.Schema, most: int, cuts: Sequence[int] = ()) -> None:
         """Open nothing yet.
 
         Args:
             stem: path without number and ending.
             schema: columns and types of all rows.
             most: bytes of a file; one row group is written whatever its size.
+            cuts: so many rows from the start a file ends, however small it is.
         """
         self.stem, self.most, self.schema = stem, most, arrow_schema(schema)
         self.rows = self.memory = 0
         """Rows so far, and their bytes as Arrow."""
         self._names = schema.names()
+        self._cuts = list(cuts)
         self._waiting: list[pl.DataFrame] = []
         self._held = 0
         self._parts: list[Path] = []
@@ -54,6 +57,16 @@ class ParquetFiles:
 
     def write(self, rows: pl.DataFrame) -> None:
         """Add rows; whole groups of them are written at once."""
+        while self._cuts and self.rows + rows.height >= self._cuts[0]:
+            room = self._cuts.pop(0) - self.rows
+            self._add(rows.head(room))
+            self._flush()
+            self._shut()
+            rows = rows.slice(room)
+        if rows.height:
+            self._add(rows)
+
+    def _add(self, rows: pl.DataFrame) -> None:
         self._waiting.append(rows.select(self._names))
         self._held += rows.height
         self.rows += rows.height
@@ -67,8 +80,7 @@ class ParquetFiles:
 
     def close(self) -> list[Path]:
         """Write what waits; the files, named for how many there are. One without row groups when there are no rows."""
-        if self._held:
-            self._group(pl.concat(self._waiting))
+        self._flush()
         if not self._parts:
             self._open()
         self._shut()
@@ -79,6 +91,11 @@ class ParquetFiles:
         for part, name in zip(self._parts, names, strict=True):
             part.rename(name)
         return names
+
+    def _flush(self) -> None:
+        if self._held:
+            self._group(pl.concat(self._waiting))
+        self._waiting, self._held = [], 0
 
     def _group(self, rows: pl.DataFrame) -> None:
         table = rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self.schema)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -72,6 +72,8 @@ class _Output:
     split: str
     rows: int
     cell: int = 0
+    cuts: tuple[int, ...] = ()
+    """Where files of the version before end that stay as they were."""
 
     @property
     def stem(self) -> str:
@@ -192,7 +194,8 @@ class _Writing:
         made: ParquetFiles | None = None
         for number in numbers:
             rows = self._final(output.kind, self._dealt(number))
-            made = made or ParquetFiles(self.folder / output.stem, rows.schema, self.config.file_bytes())
+            most = self.config.file_bytes()
+            made = made or ParquetFiles(self.folder / output.stem, rows.schema, most, output.cuts)
             made.write(rows)
         assert made is not None
         files = made.close()
@@ -314,7 +317,9 @@ def _plan(config: CurateConfig, decision: Decision, before: Before | None, most:
 
     def deal(rows: NDArray[np.intp], output: _Output) -> None:
         if before is not None:
-            rows = rows[np.argsort(before.places(output.kind, decision.order[rows]), kind="stable")]
+            places = before.places(output.kind, decision.order[rows])
+            rows, places = rows[order := np.argsort(places, kind="stable")], places[order]
+            output = replace(output, cuts=tuple(before.cuts(output.kind, places, output.stem)))
         first = sum(map(len, numbers))
         at = np.arange(len(rows), dtype=np.uint32)
         here = decision.order[rows]
@@ -356,13 +361,15 @@ def _sides_of(
         rows = np.flatnonzero(split == code)
         if not len(rows):
             continue
+        output = _Output("pairs", f"data/{PAIRS}", name, len(rows))
         if before is not None:
             places = before.pairs(sides["chosen"][rows], sides["rejected"][rows], labels.gather(rows))
-            rows = rows[np.argsort(places, kind="stable")]
+            rows, places = rows[order := np.argsort(places, kind="stable")], places[order]
+            output = replace(output, cuts=tuple(before.cuts("pairs", places, output.stem)))
         first = sum(map(len, numbers))
         place[rows] = np.arange(len(rows), dtype=np.uint32)
         number[rows] = first + place[rows] // most
-        outputs.append(_Output("pairs", f"data/{PAIRS}", name, len(rows)))
+        outputs.append(output)
         numbers.append(list(range(first, first + -(-len(rows) // most))))
     halves = [
         pl.DataFrame(

@@ -194,8 +194,9 @@ def test_types_are_those_of_datasets(tmp_path, monkeypatch):
 def test_all_types_have_a_feature():
     import datasets
 
-    kinds = [pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean, pl.Binary, pl.Date, pl.Datetime("us", "UTC"), pl.Duration("us"),
-             pl.Categorical(), pl.Enum(["a"]), pl.Null, pl.List(pl.List(pl.String)), pl.Array(pl.Float32, 3)]  # fmt: skip
+    plain = [pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean, pl.Binary, pl.Date, pl.Null]
+    made = [pl.Datetime("us", "UTC"), pl.Duration("us"), pl.Categorical(), pl.Enum(["a"])]
+    kinds = [*plain, *made, pl.List(pl.List(pl.String)), pl.Array(pl.Float32, 3)]
     schema = arrow_schema(pl.Schema({str(i): kind for i, kind in enumerate(kinds)}))
     assert features(schema) == datasets.Features.from_arrow_schema(schema.remove_metadata()).to_dict()
 
@@ -256,6 +257,20 @@ def test_rows_keep_their_places_and_new_ones_follow(tmp_path):
     assert parent == {"name": "n", "fingerprint": manifest(first)["fingerprint"], "kept": 4}
 
 
+def test_files_stay_as_they_are_and_new_rows_have_their_own(tmp_path):
+    rows = [trace(f"p{i}", "#### 12") for i in range(14)]
+    contents = []
+    for number, count in enumerate([10, 11, 12, 14]):
+        corpus = corpus_of(tmp_path / f"c{number}", rows[:count])
+        after = tmp_path / str(number - 1) if number else None
+        write_dataset(corpus, CurateConfig(), tmp_path / str(number), name="n", after=after)
+        files = files_of(tmp_path / str(number))
+        contents.append([(pq.read_metadata(file).num_rows, file.read_bytes()) for file in files])
+    # 1 is not 3 times 1, so the second row joins the first; 10 is not 3 times 4, so all are one file again.
+    assert [[rows for rows, _ in files] for files in contents] == [[10], [10, 1], [10, 2], [14]]
+    assert contents[0][0] == contents[1][0] == contents[2][0]
+
+
 def test_what_is_overwritten_is_the_version_before(tmp_path):
     folder = made(tmp_path, eight()[3:])
     old = pl.read_parquet(files_of(folder))["trace_id"].to_list()
@@ -292,7 +307,7 @@ def test_pairs_and_removed_rows_keep_their_places(tmp_path):
         ({"base_url": "http://[::1]:8000/v1"}, {}),
         ({"base_url": "https://gpu7.corp/v1"}, {}),
         ({"base_url": "https://me:pw@api.example.com:8443/v1?key=1"}, {"base_url": "https://api.example.com"}),
-        ({"api_key": "x", "api_key_env": "OPENAI_API_KEY", "max_tokens": 64}, {"api_key_env": "OPENAI_API_KEY", "max_tokens": 64}),
+        ({"api_key": "x", "api_key_env": "KEY", "max_tokens": 64}, {"api_key_env": "KEY", "max_tokens": 64}),
         ({"extra": {"hf_token": SECRET}}, {"extra": {}}),
         (f"use {SECRET} here", "use (hidden) here"),
         (["/home/alice/secret/problems.jsonl"], ["problems.jsonl"]),

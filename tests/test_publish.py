@@ -1001,3 +1001,25 @@ def test_the_real_hub(tmp_path, xet):
     assert done.stdout.strip() == "9"
     drop = f"from huggingface_hub import HfApi; HfApi().delete_branch({REAL!r}, branch={branch!r}, repo_type='dataset')"
     subprocess.run([sys.executable, "-c", drop], env=env, check=True)
+
+
+def check(recipe):
+    import cotmill
+
+    return cotmill.check(recipe)
+
+
+def test_the_recipe_beside_a_dataset_runs_from_the_hub(client, tmp_path):
+    folder = small(tmp_path / "again")
+    (folder / "recipe.yaml").write_text(
+        "name: sums\nproblems: {source: words, count: 4}\nteacher: {kind: scripted, responses: ['#### 1']}\n"
+    )
+    client(publish, folder, "user/again")
+    plan = client(check, "hf://datasets/user/again")
+    assert (plan["name"], plan["problems"], plan["requests"]) == ("sums", 4, 4)
+
+
+def test_a_dataset_without_a_recipe_cannot_be_run_again(client, tmp_path):
+    client(publish, small(tmp_path / "silent"), "user/silent")
+    with pytest.raises(Refused, match=r"no recipe\.yaml"):
+        client(check, "hf://datasets/user/silent")

@@ -145,3 +145,15 @@ def test_a_rising_curve_has_a_trend_with_an_exact_p():
 def test_rank_correlation(first, second, rank):
     found = spearman(np.array(first, float), np.array(second, float))
     assert found == (rank if rank is None else pytest.approx(rank))
+
+
+def test_intervals_hold_what_they_promise():
+    """Of 300 studies with 3 seeds and 200 problems, made by a model whose mean is 0.5, 95 % cover it."""
+    dice = np.random.default_rng(0)
+
+    def covers() -> bool:
+        logits = dice.normal(0, 0.1, (3, 1)) + dice.normal(0, 2, (1, 200))
+        low, high = mean_interval((dice.random((3, 200)) < 1 / (1 + np.exp(-logits))).astype(float))
+        return low <= 0.5 <= high
+
+    assert 0.92 <= np.mean([covers() for _ in range(300)]) <= 0.98

@@ -59,7 +59,7 @@ class TrainConfig(Config):
     """What is learnt: `sft`, `masked_thought`, `chunk_wise`, `weighted`, `answer_only`, `padding`, `dpo` or `distill`,
     by name or with parameters, as in `{masked_thought: {rate: 0.2}}`."""
     allow: list[Waivable] = []
-    """Faults that do not stop the training: the rows that have them are left out. With `prompt`, `end` and `packing`
+    """Faults that do not stop the training: the rows that have them are left out. With `prompt` and `packing`
     they are trained on as they are."""
     lora: LoraSection | None = None
     """Train an adapter; null: all weights."""

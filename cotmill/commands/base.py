@@ -20,7 +20,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML).", show_default=False)]
+RecipePath = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE", help="A recipe (YAML), or hf://datasets/USER/NAME.", show_default=False),
+]
 CorpusPath = Annotated[Path, typer.Argument(metavar="CORPUS", help="A corpus.", show_default=False)]
 Set = Annotated[
     list[str] | None,

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Array = "NDArray[np.float64]"
 NEAR: Final = 1.5
 """Levels over which accuracies of one teacher and format move together."""
-SPREADS: Final = (0.01, 0.02, 0.04, 0.08, 0.16)
+SPREADS: Final = (0.01, 0.02, 0.04, 0.08)
 """Standard deviation of accuracy between options."""
 OWN: Final = (0.05, 0.2, 0.5)
 """Share of that variance which an option has to itself."""
-SLOPES: Final = (0.05, 0.2, 0.5)
+SLOPES: Final = (0.05, 0.2, 0.4, 0.8)
 """How much options differ in what a doubling of the size gives them, as a share of how they differ at full size."""
-SEEDS: Final = (0.0, 0.01, 0.02)
+SEEDS: Final = (0.0, 0.007, 0.015)
 """Standard deviation that the seed of training adds."""
 OWN_LUCK: Final = (1.0, 0.5, 0.25)
 """Share of the variance of counting right answers that is not common to all students: they answer the same problems, and
@@ -118,7 +118,9 @@ def believe(
         alike = spread**2 * ((1 - own) * parts[0] + own * parts[1])
         # All accuracies rise together with size: a level of their own, that at half the size is mostly the same.
         rise = 0.25**2 * 0.8**gap
-        seen = alike[np.ix_(at, at)] * (1 + slope**2 * np.outer(short, short)) + rise + np.diag(luck * counting + seeds**2)
+        seen = (
+            alike[np.ix_(at, at)] * (1 + slope**2 * np.outer(short, short)) + rise + np.diag(luck * counting + seeds**2)
+        )
         lower = np.linalg.cholesky(seen + 1e-10 * np.eye(len(y)))
         white = np.linalg.solve(lower, y - centre)
         likely = -0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum())

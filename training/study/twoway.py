@@ -76,10 +76,15 @@ def _half(table: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     rest = table - by_problem - by_seed[:, None] + mean
     free = (seeds - 1) * (problems - 1)
     ms_rest = float((rest**2).sum()) / free
-    # A negative estimate of a component counts as none.
-    between, within = max(ms_seed, ms_rest), max(ms_problem, ms_rest)
-    total = between + within - ms_rest
-    if total <= 0:
-        return mean, 0.0
-    parts = between**2 / (seeds - 1) + within**2 / (problems - 1) + ms_rest**2 / free
-    return mean, t_quantile((1 + confidence) / 2, max(1.0, total**2 / parts)) * sqrt(total / (seeds * problems))
+    # A component that is estimated below 0 counts as none, and its degrees of freedom are the rest's.
+    if ms_seed <= ms_rest and ms_problem <= ms_rest:
+        square = float(((table - mean) ** 2).sum()) / (table.size - 1)
+        return mean, t_quantile((1 + confidence) / 2, table.size - 1) * sqrt(square / table.size)
+    if ms_seed <= ms_rest:
+        total, known = ms_problem, float(problems - 1)
+    elif ms_problem <= ms_rest:
+        total, known = ms_seed, float(seeds - 1)
+    else:
+        total = ms_seed + ms_problem - ms_rest
+        known = total**2 / (ms_seed**2 / (seeds - 1) + ms_problem**2 / (problems - 1) + ms_rest**2 / free)
+    return mean, t_quantile((1 + confidence) / 2, max(1.0, known)) * sqrt(total / table.size)
