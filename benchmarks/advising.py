@@ -3,10 +3,11 @@
     python -m benchmarks.advising                      a simulated grid
     python -m benchmarks.advising --study DIR          the arms of a finished study with several sizes, replayed
 
-Simulated: 3 teachers x 6 levels x 2 formats with known accuracies; learning curves that rise at different speeds and
-cross; a seed's effect; problems that are hard for all, and right answers drawn one by one. Replayed: every training was really done, for each arm at each
-size and seed; the search asks for one and gets the nearest size below. Success: the chosen option's true accuracy (in
-a replay: its mean over seeds at the full size) is within a point of the best. Not timed: training.
+Simulated: 3 teachers x 6 levels x 2 formats with known accuracies, which mostly follow teacher, level and format;
+learning curves that rise at different speeds and cross; a seed's effect of 0.7 points; 1,000 test problems of which
+some are hard for all. Replayed: every training was really done, for each arm at each size and seed; the search asks for
+one and gets the nearest size below. Success: the chosen option's true accuracy (in a replay: its mean over seeds at
+the full size) is within a point of the best. Nothing is timed.
 """
 
 from __future__ import annotations

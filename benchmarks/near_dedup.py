@@ -34,7 +34,7 @@ from benchmarks.measure import finish, summary
 from builders.corpus import Corpus
 from curation.duplicates.minhash import bands_for
 from curation.duplicates.near import NearTrace
-from curation.steps import trace_text
+from curation.text.steps import trace_text
 
 PEERS = ("datatrove[io,processing]", "orjson", "spacy", "rensa")
 NAMES = ("datatrove", "rensa")

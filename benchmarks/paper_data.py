@@ -25,13 +25,13 @@ import polars as pl
 from benchmarks.measure import finish
 from builders.corpus import Corpus
 from builders.importing import Options, import_traces
-from curation.arithmetic import Arithmetic
-from curation.consistency import Consistency
-from curation.defects import Defects
-from curation.marking import mark_frame
-from curation.steps import Steps, trace_text
-from curation.talk import Talk
-from curation.verify import Verify
+from curation.engine.marking import mark_frame
+from curation.text.steps import Steps, trace_text
+from curation.trust.arithmetic import Arithmetic
+from curation.trust.consistency import Consistency
+from curation.trust.defects import Defects
+from curation.trust.talk import Talk
+from curation.verification.verify import Verify
 
 PASSES = (Verify(), Steps(), Defects(), Arithmetic(), Consistency(), Talk())
 PROFILE = Path(__file__).with_name("paper_profile.json")

@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.measure import finish
 from builders.corpus import Corpus
-from curation import parquet
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
+from curation.packaging import parquet
+from curation.packaging.dataset import write_dataset
 
 SMALLEST, LARGEST, BITS = 8 * 1024, 128 * 1024, 16
 GEAR = np.frombuffer(b"".join(blake2b(bytes([b]), digest_size=8).digest() for b in range(256)), np.uint64)

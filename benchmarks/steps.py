@@ -25,7 +25,7 @@ import polars as pl
 
 from benchmarks.measure import finish, summary
 from curation.passes import make_pass
-from curation.steps import cut
+from curation.text.steps import cut
 
 ROW_GROUP = 16_384
 

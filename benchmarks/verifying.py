@@ -22,8 +22,8 @@ import polars as pl
 from benchmarks.measure import finish, summary
 from builders.corpus import Corpus
 from builders.machine import cores
-from curation.verify import Verify
-from curation.workers import Failure, TimedOut, Workers
+from curation.engine.workers import Failure, TimedOut, Workers
+from curation.verification.verify import Verify
 
 SEED = 0
 TAIL = 160

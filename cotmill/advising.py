@@ -169,7 +169,7 @@ def _predictors(corpus: Path, cells: list[Cell], cut: Cut, model: str | None) ->
 
 def _surprise(corpus: Path, cells: list[Cell], cut: Cut, model: str) -> list[float]:
     """Mean nats per token of some traces of each cell."""
-    from curation.perplexity import Perplexity, unload
+    from curation.value.perplexity import Perplexity, unload
 
     ids = cut.cells[cells[0]]["problem_id"].head(SAMPLE).to_list()
     columns = ["teacher", "granularity", "format", "question", "choices", "response"]

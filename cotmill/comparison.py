@@ -16,10 +16,10 @@ import polars as pl
 from builders.corpus import Corpus
 from builders.disk import replacing
 from builders.errors import CotmillError
-from curation.compare import DEFECTS, Comparison, compare
-from curation.defects import MEANINGS
-from curation.figures import draw
-from curation.wording import GRAM, PAIRS_OF, SAMPLE
+from curation.comparing.compare import DEFECTS, Comparison, compare
+from curation.comparing.figures import draw
+from curation.comparing.wording import GRAM, PAIRS_OF, SAMPLE
+from curation.trust.defects import MEANINGS
 
 Row = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def write_report(
     """Compare the teachers of a corpus and write it down.
 
     Returns:
-        corpus, where, rows, problems, report and figures (paths), and arms (see `curation.compare.compare`).
+        corpus, where, rows, problems, report and figures (paths), and arms (see `curation.comparing.compare.compare`).
 
     Raises:
         CotmillError: see `compare`; or `out` is a file or a corpus.

@@ -19,11 +19,11 @@ from cotmill.recipe import Recipe
 from curation.convert.children import Lengths, convert_free, sources_of, with_text
 from curation.convert.config import Reformat, Regranularize
 from curation.convert.free import Free, band_of, to_layout, to_length, to_level
+from curation.convert.guards import Guards, verdicts
 from curation.convert.layouts import LAYOUTS
 from curation.convert.rewriting import PADDED, RewriteFeed, Rewrites, Target, rows_of
 from curation.convert.sources import chosen
-from curation.guards import Guards, verdicts
-from curation.marks import mark, marks_file
+from curation.engine.marks import mark, marks_file
 
 KINDS: dict[str, type[Regranularize] | type[Reformat]] = {"regranularize": Regranularize, "reformat": Reformat}
 OnTick = Callable[[Progress], None]

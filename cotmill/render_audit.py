@@ -14,7 +14,7 @@ WIDTH: Final = 60
 
 
 def of_audit(audit: Mapping[str, Any]) -> str:
-    """The audit of `curation.audit`, with its faults first to be looked at."""
+    """The audit of `curation.verification.audit`, with its faults first to be looked at."""
     golds, sample = audit["golds"], audit["sample"]
     differ = len(sample["disagreements"])
     lines = [

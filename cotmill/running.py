@@ -29,8 +29,8 @@ from builders.problems import load_all
 from cotmill import api
 from cotmill.output import say
 from cotmill.recipe import Recipe, as_mapping
-from curation.dataset import read_manifest
-from curation.layout import files_of
+from curation.packaging.dataset import read_manifest
+from curation.packaging.layout import files_of
 
 
 def run(recipe: Recipe, out: Path) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def sample(
         CotmillError: see `make_plan`, `Corpus` and `Sampler.run`.
         TeacherError: no request was answered, and the corpus is empty.
     """
-    from curation.verify import verdicts
+    from curation.verification.verify import verdicts
 
     judge = judge or verdicts
     planned = make_plan(recipe)

@@ -10,10 +10,10 @@ import polars as pl
 from builders.corpus import Corpus
 from builders.errors import CotmillError
 from builders.schema import TRACES
-from curation.expressions import brief, check_condition
-from curation.marks import beside, mark
+from curation.decide.expressions import brief, check_condition
+from curation.engine.marks import beside, mark
 from curation.passes import Pass, with_needs
-from curation.steps import trace_text
+from curation.text.steps import trace_text
 
 SHOWN: Final = (
     *("trace_id", "problem_id", "teacher", "granularity", "format", "question", "choices", "gold", "gold_value"),
@@ -113,7 +113,7 @@ def bracketed(text: str, spans: list[dict[str, Any]], column: str) -> str:
 
 def listing() -> list[dict[str, Any]]:
     """Every pass: name, what it does, parameters and defaults, marks, source, cost, whether it needs all traces."""
-    from curation.foreign import offered
+    from curation.engine.foreign import offered
     from curation.passes import PASSES, defaults
 
     found = [

@@ -25,7 +25,7 @@ def converse(directory: str | Path, *, format: str = "table", allow_files: bool 
     Raises:
         CotmillError: there is nothing to ask at `directory`; or, without a terminal, a query is wrong.
     """
-    from curation.sql import ask, connect, statements
+    from curation.asking.sql import ask, connect, statements
 
     with connect(directory, allow_files=allow_files) as connection:
         if not sys.stdin.isatty():
@@ -38,7 +38,7 @@ def converse(directory: str | Path, *, format: str = "table", allow_files: bool 
 
 
 def _loop(connection: DuckDBPyConnection, format: str) -> None:
-    from curation.sql import LISTED, ask, inventory
+    from curation.asking.sql import LISTED, ask, inventory
 
     held: list[str] = []
     while True:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cotmill.study_tables import Study, named
-from curation.figures import COLOURS, GRID, INK
+from curation.comparing.figures import COLOURS, GRID, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

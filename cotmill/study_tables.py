@@ -238,7 +238,7 @@ def _variance(study: Study) -> Table | None:
         ]
         for part in parts
     ]
-    n = taught["n"].mean()
+    n = float(taught["n"].sum()) / taught.height
     noise = (taught["accuracy"] * (1 - taught["accuracy"]) / taught["n"]).mean()
     assert isinstance(noise, float)
     return Table(

@@ -2,7 +2,7 @@
 
 A pass looks at traces and adds columns: same rows, same order, nothing dropped. Its fingerprint hashes
 its name, version, parameters and the files that those name; marks made under one fingerprint are never
-made again. Passes that users write are in `curation.foreign`, marking itself in `curation.marks`.
+made again. Passes that users write are in `curation.engine.foreign`, marking itself in `curation.engine.marks`.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import polars as pl
 
 from builders.errors import CotmillError
 from builders.identity import digest
-from curation.agreement import Agreement
-from curation.arithmetic import Arithmetic
-from curation.consistency import Consistency
-from curation.decontaminate import Decontaminate
-from curation.defects import Defects
-from curation.detail import Detail
-from curation.difficulty import Difficulty
-from curation.diversity import Diversity
+from curation.contamination.decontaminate import Decontaminate
+from curation.convert.guards import Guards
 from curation.duplicates.exact import ExactQuestion, ExactTrace
 from curation.duplicates.near import NearQuestion, NearTrace
 from curation.duplicates.semantic import SemanticQuestion, SemanticTrace
-from curation.foreign import Foreign
-from curation.guards import Guards
-from curation.judge import Judge
-from curation.language import Language
-from curation.perplexity import Perplexity
-from curation.privacy import Privacy
-from curation.repetition import Repetition
-from curation.sqlpass import SqlPass
-from curation.steps import Steps
-from curation.talk import Talk
-from curation.tokens import Tokens
-from curation.verify import Verify
+from curation.engine.foreign import Foreign
+from curation.engine.sqlpass import SqlPass
+from curation.text.detail import Detail
+from curation.text.steps import Steps
+from curation.trust.arithmetic import Arithmetic
+from curation.trust.consistency import Consistency
+from curation.trust.defects import Defects
+from curation.trust.language import Language
+from curation.trust.privacy import Privacy
+from curation.trust.repetition import Repetition
+from curation.trust.talk import Talk
+from curation.value.agreement import Agreement
+from curation.value.difficulty import Difficulty
+from curation.value.diversity import Diversity
+from curation.value.judge import Judge
+from curation.value.perplexity import Perplexity
+from curation.value.tokens import Tokens
+from curation.verification.verify import Verify
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -51,7 +51,7 @@ class Span(NamedTuple):
     mark: str
     """Without the pass's name."""
     column: Literal["text", "question"]
-    """`text` is what `curation.steps.trace_text` gives."""
+    """`text` is what `curation.text.steps.trace_text` gives."""
     start: int
     """Characters from the beginning; `end` is behind the last one."""
     end: int
@@ -189,14 +189,14 @@ def with_needs(passes: Iterable[Pass]) -> list[Pass]:
 def make_pass(name: str, settings: Mapping[str, Any] | None = None) -> Pass:
     """A pass by its name; text values are read as the parameter's type (`"0.5"` as 0.5).
 
-    Besides the passes of cotmill: `sql` (`curation.sqlpass`), and `FILE.py/CLASS` or what installed packages offer
-    (`curation.foreign`).
+    Besides the passes of cotmill: `sql` (`curation.engine.sqlpass`), and `FILE.py/CLASS` or what installed packages
+    offer (`curation.engine.foreign`).
 
     Raises:
         CotmillError: no such pass, no such parameter (with the nearest known ones), or a value that
             does not fit.
     """
-    from curation import foreign, sqlpass
+    from curation.engine import foreign, sqlpass
 
     settings = dict(settings or {})
     if name in PASSES:

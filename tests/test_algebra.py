@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_series_equal
 
-from curation.algebra import same
-from curation.formulas import read
+from curation.verification.algebra import same
+from curation.verification.formulas import read
 
 CORRECT = [
     # values

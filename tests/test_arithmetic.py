@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from curation.arithmetic import Arithmetic, check, proven
 from curation.convert.arithmetic import evaluate
-from curation.equations import FOUND, judge
-from curation.marking import mark_frame
+from curation.engine.marking import mark_frame
+from curation.trust.arithmetic import Arithmetic, check, proven
+from curation.trust.equations import FOUND, judge
 from tests.corpora import messy_traces, trace
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from builders.schema import PROBLEMS, TRACES
 from cotmill import api
-from curation.dataset import KEPT
+from curation.packaging.dataset import KEPT
 from tests.make import scripted_recipe
 
 OURS = ("builders", "curation", "training", "cotmill")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cotmill.render_audit import of_audit
-from curation.audit import audit
+from curation.verification.audit import audit
 from tests.corpora import corpus_of, trace
 
 CLEAN = [

@@ -25,7 +25,7 @@ from curation.cards.markdown import code, fenced, inline, share, size
 from curation.cards.pictures import PICTURES
 from curation.cards.render import NOTES
 from curation.config import CurateConfig
-from curation.dataset import read_manifest, write_dataset
+from curation.packaging.dataset import read_manifest, write_dataset
 from curation.passes import PASSES
 from tests.corpora import corpus_of, trace
 

@@ -9,9 +9,9 @@ from polars.testing import assert_frame_equal
 from builders.corpus import Corpus
 from builders.errors import CorpusError, CotmillError
 from cotmill import api
-from curation.compare import compare
-from curation.intervals import mean_interval
-from curation.wording import SAMPLE, wording
+from curation.comparing.compare import compare
+from curation.comparing.intervals import mean_interval
+from curation.comparing.wording import SAMPLE, wording
 from tests.corpora import corpus_of, trace
 
 

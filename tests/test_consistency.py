@@ -9,8 +9,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from builders.schema import TRACES
-from curation.consistency import Consistency
-from curation.marking import mark_frame
+from curation.engine.marking import mark_frame
+from curation.trust.consistency import Consistency
 from tests.corpora import messy_traces, trace
 
 

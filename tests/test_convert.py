@@ -20,8 +20,8 @@ from builders.spec import shipped_specs
 from curation.convert.anatomy import dissect, sizes
 from curation.convert.arithmetic import single_operations, spell, true_equations
 from curation.convert.free import Free, to_layout, to_length, to_level
+from curation.convert.guards import Guards, answers
 from curation.convert.layouts import LAYOUTS
-from curation.guards import Guards, answers
 from tests.corpora import corpus_of, messy_traces, trace
 
 SPECS = shipped_specs()
@@ -211,7 +211,7 @@ def test_padding_reaches_the_length_and_keeps_the_content():
 
 
 def test_filler_says_nothing_that_can_be_counted():
-    from curation.guards import SPOKEN, figures
+    from curation.convert.guards import SPOKEN, figures
 
     filler = pl.Series([" ".join(SPECS.convert.filler)])
     assert figures(filler).to_list() == [[]]

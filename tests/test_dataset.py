@@ -11,12 +11,12 @@ import pytest
 from builders.corpus import Corpus
 from builders.errors import CotmillError
 from builders.prompts import render_question
-from curation import dataset as module
-from curation import parquet
 from curation.cards import facts
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
-from curation.write import KEPT
+from curation.packaging import dataset as module
+from curation.packaging import parquet
+from curation.packaging.dataset import write_dataset
+from curation.packaging.write import KEPT
 from tests.corpora import corpus_of, trace
 
 TURN = {"role": "user", "content": "What is p0?"}

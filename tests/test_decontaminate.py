@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from builders.errors import CotmillError, SourceError
 from builders.schema import TRACES
-from curation.benchmarks import SCHEMA, Benchmark, listed
-from curation.decontaminate import Decontaminate
-from curation.ngrams import COMMON
-from curation.overlap import SHORTEST, Index, words_of
+from curation.contamination.benchmarks import SCHEMA, Benchmark, listed
+from curation.contamination.decontaminate import Decontaminate
+from curation.contamination.ngrams import COMMON
+from curation.contamination.overlap import SHORTEST, Index, words_of
 from curation.passes import build, fingerprint
 from tests import test_laws as laws
 from tests.corpora import messy_traces, trace

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.defects import MEANINGS, Defects, before_answer
-from curation.marking import mark_frame
+from curation.engine.marking import mark_frame
+from curation.trust.defects import MEANINGS, Defects, before_answer
 
 
 def marks_of(text: str | None, **columns) -> set[str]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.errors import CotmillError
-from curation.detail import granularity_report, level_cuts, measured_level
 from curation.passes import make_pass
+from curation.text.detail import granularity_report, level_cuts, measured_level
 
 QUESTION = "Ben has 8 pens and 2 bags. How many in each?"
 

@@ -18,9 +18,9 @@ from builders.prompts import load_specs
 from builders.teachers.vllm_args import check_engine
 from cotmill.cli import app
 from cotmill.recipe import Recipe, load_recipe
-from curation.marks import mark
-from curation.select import decide
-from curation.sql import query
+from curation.asking.sql import query
+from curation.decide.select import decide
+from curation.engine.marks import mark
 from docs.reference import FOLDER, pages, slug
 from tests.students import Stub
 from tests.test_probes import reasons

@@ -16,7 +16,7 @@ from curation.duplicates.exact import ExactQuestion, ExactTrace
 from curation.duplicates.minhash import Sets, as_sets, band_keys, bands_for, chance, foreseen, jaccard
 from curation.duplicates.near import NearQuestion, NearTrace
 from curation.duplicates.semantic import SemanticQuestion, SemanticTrace
-from curation.shingles import shingles, words
+from curation.text.shingles import shingles, words
 from tests.corpora import messy_traces, trace
 
 TRACE_PASSES = (ExactTrace, NearTrace, SemanticTrace)

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from builders.errors import CotmillError
 from cotmill.cli import app
-from curation.ids import corpus_fingerprint
-from curation.marks import beside, mark, marks_file, marks_folder
+from curation.engine.ids import corpus_fingerprint
+from curation.engine.marks import beside, mark, marks_file, marks_folder
 from curation.passes import PASSES, make_pass, with_needs
 from tests.corpora import corpus_of, trace
 

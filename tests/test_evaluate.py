@@ -18,7 +18,7 @@ from builders.corpus import Corpus
 from builders.errors import CotmillError, Occupied, TeacherError
 from builders.identity import problem_id
 from builders.schema import PROBLEMS, TRACES
-from curation.sql import query
+from curation.asking.sql import query
 from tests.students import Stub, adder
 from training.config import EvaluateConfig
 from training.evaluate import DONE, RESULTS, evaluate, finished, messages

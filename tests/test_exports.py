@@ -9,8 +9,8 @@ import pytest
 
 from builders.errors import CotmillError, Occupied
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
-from curation.exports import FORMATS, export_dataset
+from curation.packaging.dataset import write_dataset
+from curation.packaging.exports import FORMATS, export_dataset
 from tests.corpora import corpus_of, trace
 
 ASKED, SAID = "What is p0?", "<think>7 + 5</think>#### 12"

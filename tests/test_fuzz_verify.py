@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from builders.answers import normalise
 from builders.schema import ANSWER_TYPES
-from curation.algebra import same
-from curation.formulas import LONGEST, read
-from curation.verify import Verify
+from curation.verification.algebra import same
+from curation.verification.formulas import LONGEST, read
+from curation.verification.verify import Verify
 
 WALL = 0.5
 """Seconds for one pair."""

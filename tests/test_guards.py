@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.guards import Guards, figures, new_numbers
-from curation.marking import mark_frame
+from curation.convert.guards import Guards, figures, new_numbers
+from curation.engine.marking import mark_frame
 from tests.corpora import messy_traces, trace
 
 SOURCE = "Pam has 4 boxes with 6 eggs each. 4 * 6 = 24 eggs. She drops 5. 24 - 5 = 19. The answer is 19."

@@ -39,7 +39,9 @@ def test_there_is_something_to_look_at():
     assert "builders" in imported_packages(ROOT / "cotmill" / "sampling.py")
 
 
-@pytest.mark.parametrize("code", ["import cotmill, builders, curation", "import cotmill.recipe, curation.dataset"])
+@pytest.mark.parametrize(
+    "code", ["import cotmill, builders, curation", "import cotmill.recipe, curation.packaging.dataset"]
+)
 def test_the_base_pulls_in_no_engine(code):
     heavy = "{'torch', 'vllm', 'trl', 'transformers', 'ray', 'peft', 'reasoning_gym'}"
     done = subprocess.run(

@@ -18,8 +18,8 @@ from builders.errors import CotmillError, TeacherError, UnansweredRequest
 from builders.schema import TRACES
 from builders.teachers import Completion, Request
 from builders.teachers.scripted import ScriptedTeacher
-from curation.judge import Judge, JudgePrompt, label_said
 from curation.passes import build
+from curation.value.judge import Judge, JudgePrompt, label_said
 from tests.corpora import messy_traces, trace
 from tests.servers import stub_server
 
@@ -188,7 +188,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import polars as pl
-from curation.judge import Judge
+from curation.value.judge import Judge
 made = Judge({"kind": "scripted", "responses": ["sound"], "delay": 0.2})
 made.mark_corpus(pl.scan_parquet(sys.argv[1]).select("trace_id", *made.reads), Path(sys.argv[2]))
 """

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.language import WORDS, Language
-from curation.marking import mark_frame
+from curation.engine.marking import mark_frame
+from curation.trust.language import WORDS, Language
 
 
 def marks(text: str | None, **settings) -> dict:

@@ -9,8 +9,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from builders.schema import TRACES
-from curation.marking import mark_frame, mark_whole
-from curation.marks import mark, marks_file
+from curation.engine.marking import mark_frame, mark_whole
+from curation.engine.marks import mark, marks_file
 from curation.passes import PASSES, fingerprint, is_whole, make_pass, with_needs
 from tests.corpora import corpus_of, messy_traces, trace
 

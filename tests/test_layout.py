@@ -11,13 +11,13 @@ import yaml
 from pydantic import ValidationError
 
 from builders.errors import CotmillError
-from curation import parquet
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
-from curation.features import KEY, arrow_schema, features
-from curation.layout import files_of, lay_out, slug
-from curation.lineage import is_private, public, recipe_yaml
-from curation.write import KEPT
+from curation.packaging import parquet
+from curation.packaging.dataset import write_dataset
+from curation.packaging.features import KEY, arrow_schema, features
+from curation.packaging.layout import files_of, lay_out, slug
+from curation.packaging.lineage import is_private, public, recipe_yaml
+from curation.packaging.write import KEPT
 from tests.corpora import corpus_of, trace
 
 SECRET = "hf_" + "a1B2" * 8

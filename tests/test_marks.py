@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from builders.errors import CorpusError, CotmillError
-from curation.marking import mark_frame
-from curation.marks import mark, marks_file
+from curation.engine.marking import mark_frame
+from curation.engine.marks import mark, marks_file
 from curation.passes import fingerprint, label, make_pass, parse_pass
 from tests.corpora import corpus_of, trace
 

@@ -243,7 +243,7 @@ def test_the_answer_line_is_one_that_verification_reads():
     import polars as pl
 
     from builders.schema import TRACES
-    from curation.verify import verdicts
+    from curation.verification.verify import verdicts
 
     said = {"status": "ok", "answer_type": "number", "gold_value": "6", "answer": "The answer is 6."}
     assert verdicts(pl.DataFrame([said], schema=TRACES)).item() == "correct"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
-from curation.write import PAIR
+from curation.packaging.dataset import write_dataset
+from curation.packaging.write import PAIR
 from tests.corpora import corpus_of, trace
 
 SAID = ("prompt", "chosen", "rejected")

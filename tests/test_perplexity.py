@@ -11,8 +11,8 @@ import pytest
 
 from builders.errors import TeacherError
 from builders.teachers.templates import template_of
-from curation import perplexity
-from curation.perplexity import Perplexity, TransformersScorer, tokenise
+from curation.value import perplexity
+from curation.value.perplexity import Perplexity, TransformersScorer, tokenise
 from tests.corpora import messy_traces, trace
 from tests.models import make_tiny_llama
 

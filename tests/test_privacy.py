@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.marking import mark_frame
-from curation.privacy import KINDS, SHAPES, Privacy, find
+from curation.engine.marking import mark_frame
+from curation.trust.privacy import KINDS, SHAPES, Privacy, find
 
 FOUND = [
     ("email", "Write to pam.smith+x@uni-bonn.de now."),

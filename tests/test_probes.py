@@ -11,7 +11,7 @@ import pytest
 from builders.config import ScriptedTeacher
 from builders.errors import CotmillError, TeacherError
 from builders.teachers import make_teacher
-from curation.sql import query
+from curation.asking.sql import query
 from tests.students import Stub
 from tests.test_evaluate import problems, quietly, sums
 from training.config import EvaluateConfig

@@ -25,7 +25,7 @@ import yaml
 
 from builders.errors import CotmillError
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
+from curation.packaging.dataset import write_dataset
 from curation.publishing.hub import check_revision, hidden, parse_repo, patiently
 from tests.corpora import corpus_of, trace
 from tests.hub import READER, TOKEN, Hub

@@ -15,8 +15,8 @@ from builders.errors import CotmillError
 from curation import passes as registry
 from curation.config import CurateConfig, Mix
 from curation.decide.mix import quotas
-from curation.marks import mark
-from curation.select import decide, decision
+from curation.decide.select import decide, decision
+from curation.engine.marks import mark
 from tests.corpora import corpus_of, trace
 
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.marking import mark_frame
-from curation.repetition import Repetition
+from curation.engine.marking import mark_frame
+from curation.trust.repetition import Repetition
 
 
 def marked(*texts: str | None, made: Repetition | None = None) -> pl.DataFrame:

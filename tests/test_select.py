@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from builders.errors import CorpusError, CotmillError
 from curation.config import CurateConfig
-from curation.marks import mark
-from curation.select import decide
+from curation.decide.select import decide
+from curation.engine.marks import mark
 from tests.corpora import corpus_of, trace
 
 RIGHT, WRONG = "#### 12", "#### 13"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import shingles as module
-from curation.shingles import sequence_keys, shingles, tokens, words
+from curation.text import shingles as module
+from curation.text.shingles import sequence_keys, shingles, tokens, words
 
 
 def hashes(made, text):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from builders.errors import CotmillError
-from curation.splits import FINDINGS, against_evaluation, check, overlaps
+from curation.contamination.splits import FINDINGS, against_evaluation, check, overlaps
 
 COLD = "Which of these is usually the coldest thing in a kitchen?"
 

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from builders.errors import CotmillError
+from curation.asking.sql import connect, query
 from curation.config import CurateConfig
-from curation.dataset import write_dataset
-from curation.sql import connect, query
+from curation.packaging.dataset import write_dataset
 from tests.corpora import corpus_of, trace
 
 DOCS = Path(__file__).parent.parent / "docs" / "sql.md"
@@ -222,7 +222,7 @@ def test_an_unknown_format_is_refused(run):
 
 def test_a_question_loads_no_more_than_duckdb(run):
     code = (
-        "import sys; from pathlib import Path; from curation.sql import query; "
+        "import sys; from pathlib import Path; from curation.asking.sql import query; "
         f"query(Path({str(run)!r}), 'select count(*) from traces'); "
         "print(sorted({'polars', 'pyarrow', 'pydantic', 'pandas', 'numpy'} & set(sys.modules)))"
     )

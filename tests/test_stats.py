@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curation.intervals import wilson_interval
+from curation.comparing.intervals import wilson_interval
 from training.stats import (
     area_over_curve,
     bootstrap_mean,

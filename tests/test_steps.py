@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from builders.errors import CotmillError, TeacherError
 from curation.passes import make_pass
-from curation.segment import GLUED, HARD, ITEM, SOFT
-from curation.steps import cut, segment
+from curation.text.segment import GLUED, HARD, ITEM, SOFT
+from curation.text.steps import cut, segment
 
 FRAGMENTS = (
     *("1. ", "2) ", "Step 3: ", "- ", "\n", "\n\n", " ", "  ", "\t", ". ", ".", "? ", "!", "... ", "…", "145.5. To "),

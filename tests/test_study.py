@@ -256,7 +256,7 @@ def _report_is_whole(out: Path) -> None:
         "## Accuracy by teacher",
     ):
         assert part in text
-    from curation.sql import query
+    from curation.asking.sql import query
 
     assert query(out, "select count(*) as n from results where control is null", format="csv").split() == ["n", "24"]
     assert query(out, "select count(distinct arm) as n from answers", format="csv").split() == ["n", "28"]

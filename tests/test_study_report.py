@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from cotmill.study_report import write_report
-from curation.sql import query
+from curation.asking.sql import query
 from training.study import results
 from training.study.arms import NotRun
 from training.study.config import StudyConfig

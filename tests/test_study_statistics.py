@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curation.intervals import wilson_interval
+from curation.comparing.intervals import wilson_interval
 from training.study.distributions import f_tail, incomplete_beta, t_quantile, t_tail
 from training.study.levels import curve, spearman
 from training.study.twoway import difference, mean_interval

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.marking import mark_frame
-from curation.talk import Talk
+from curation.engine.marking import mark_frame
+from curation.trust.talk import Talk
 
 
 def marks_of(text: str | None) -> set[str] | None:

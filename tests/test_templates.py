@@ -1,7 +1,7 @@
 """A student is asked as it was taught: the same token ids in training and in evaluation, whatever the template.
 
-Training tokens come from `curation.dataset` and `training.rows`, evaluation tokens from `training.evaluate` and
-the vLLM teacher, each by its own way from the same problem.
+Training tokens come from `curation.packaging.dataset` and `training.rows`, evaluation tokens from `training.evaluate`
+and the vLLM teacher, each by its own way from the same problem.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from builders.prompts import make_prompt, render_question, shipped_specs
 from builders.teachers.templates import TEMPLATES
 from builders.teachers.vllm import VllmTeacher
 from curation.config import CurateConfig
-from curation.dataset import prompt_text, turn
+from curation.packaging.dataset import prompt_text, turn
 from training import evaluate
 from training.config import EvaluateConfig, TrainConfig
 from training.rows import tokenise

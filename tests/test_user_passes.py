@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from builders.errors import CotmillError
-from curation import foreign
-from curation.marking import mark_frame
-from curation.marks import mark, marks_file
+from curation.engine import foreign
+from curation.engine.marking import mark_frame
+from curation.engine.marks import mark, marks_file
 from curation.passes import fingerprint, make_pass, parse_pass
 from tests.corpora import corpus_of, messy_traces, trace
 

@@ -11,10 +11,10 @@ import pytest
 
 from builders.errors import CotmillError
 from builders.schema import TRACES
-from curation.agreement import Agreement
-from curation.difficulty import Difficulty
-from curation.diversity import Diversity
-from curation.sql import query
+from curation.asking.sql import query
+from curation.value.agreement import Agreement
+from curation.value.difficulty import Difficulty
+from curation.value.diversity import Diversity
 from tests.corpora import corpus_of, messy_traces, trace
 
 VERDICTS = {"verify.verdict": pl.String(), "verify.answer": pl.String()}
@@ -296,7 +296,7 @@ def test_a_problem_of_thousands_does_not_explode():
 
 
 def test_parts_and_blocks_do_not_show(monkeypatch, messy):
-    from curation import diversity
+    from curation.value import diversity
 
     once = marked(Diversity(), messy)
     monkeypatch.setattr(diversity, "PART_BYTES", 100_000)

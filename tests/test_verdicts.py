@@ -11,7 +11,7 @@ import pytest
 from builders.answers import normalise
 from builders.schema import ANSWER_TYPES, TRACES
 from builders.yaml import read_yaml
-from curation.verify import Verify
+from curation.verification.verify import Verify
 
 CHOICES = ["red", "blue", "a cat", "blue whale"]
 TABLE = read_yaml((Path(__file__).parent / "verdicts.yaml").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from builders.schema import TRACES
-from curation.verify import Verify, verdicts
+from curation.verification.verify import Verify, verdicts
 
 CORRECT, INCORRECT, UNPARSEABLE = "correct", "incorrect", "unparseable"
 
@@ -69,10 +69,11 @@ def test_plain_answers_start_no_processes():
     import sys
 
     code = (
-        "import polars as pl, sys; from builders.schema import TRACES; from curation.verify import verdicts;"
+        "import polars as pl, sys; from builders.schema import TRACES;"
+        "from curation.verification.verify import verdicts;"
         "rows = [dict(answer='The answer is 12 apples.', gold_value='12', answer_type='number', status='ok'),"
         "dict(answer='13', gold_value='12', answer_type='number', status='ok')];"
-        "print(verdicts(pl.DataFrame(rows, schema=TRACES)).to_list(), 'curation.algebra' in sys.modules)"
+        "print(verdicts(pl.DataFrame(rows, schema=TRACES)).to_list(), 'curation.verification.algebra' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['correct', 'incorrect'] False"
@@ -80,13 +81,13 @@ def test_plain_answers_start_no_processes():
 
 def test_equal_pairs_are_asked_once(monkeypatch):
     asked = []
-    import curation.algebra
+    import curation.verification.algebra
 
     def same(golds, answers, kinds, *, seconds):
         asked.append((golds.to_list(), answers.to_list()))
         return pl.Series(["correct"] * len(golds), dtype=pl.String)
 
-    monkeypatch.setattr(curation.algebra, "same", same)
+    monkeypatch.setattr(curation.verification.algebra, "same", same)
     frame = rows(*({"answer": r"\boxed{1+x}", "gold_value": "x+1", "answer_type": "latex"} for _ in range(5)))
     assert verdicts(frame).to_list() == [CORRECT] * 5
     assert asked == [(["x+1"], ["1+x"])]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builders.errors import CotmillError
-from curation.workers import Failure, TimedOut, Workers
+from curation.engine.workers import Failure, TimedOut, Workers
 from tests import jobs
 
 ROOT = Path(__file__).parent.parent
@@ -204,7 +204,7 @@ def test_what_a_worker_started_ends_with_it(tmp_path, monkeypatch):
 
 UNGUARDED = """
 import sys
-from curation.workers import Workers
+from curation.engine.workers import Workers
 print("once", flush=True)
 workers = Workers("tests.jobs:pid", seconds=30, processes=1)
 print(*workers.map([0]), flush=True)
@@ -246,7 +246,7 @@ def test_kill_9_takes_the_workers_along(job):
 def test_ctrl_c_ends_the_work_and_the_pool_goes_on():
     script = """
 import os
-from curation.workers import Workers
+from curation.engine.workers import Workers
 with Workers("tests.jobs:pid", seconds=60, processes=1) as workers:
     print(*workers.map([0]), flush=True)
     try:

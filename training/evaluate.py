@@ -22,9 +22,9 @@ from builders.errors import CotmillError, Occupied
 from builders.identity import digest, trace_id
 from builders.plan import Arm
 from builders.teachers import Teacher
-from curation.marks import beside, mark
+from curation.engine.marks import beside, mark
 from curation.passes import fingerprint as pass_fingerprint
-from curation.verify import Verify
+from curation.verification.verify import Verify
 from training import probes
 from training.config import EvaluateConfig
 from training.evaluation import overlap

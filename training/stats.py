@@ -1,6 +1,6 @@
 """Intervals, tests and the metrics of several samples. Pure functions of numbers; no model, no data frame.
 
-Wilson's interval for a share is in `curation.intervals`.
+Wilson's interval for a share is in `curation.comparing.intervals`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from curation.intervals import wilson_interval
+from curation.comparing.intervals import wilson_interval
 
 RESAMPLES: Final = 10_000
 """Draws of a bootstrap."""

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from cotmill.api.building import check, export_dataset, export_traces, import_traces, preview, reformat, regranularize, run, sample
+from cotmill.api.building import (
+    check,
+    export_dataset,
+    export_traces,
+    import_traces,
+    preview,
+    reformat,
+    regranularize,
+    run,
+    sample,
+)
 from cotmill.api.carding import card
 from cotmill.api.curating import curate, mark, passes, report, show, sql, verify
 from cotmill.api.publishing import diff, publish, verify_published

@@ -130,14 +130,14 @@ def export_dataset(
     Args:
         dataset: a dataset or a run.
         out: a new directory: a file per split.
-        to: see `curation.exports.FORMATS`.
+        to: see `curation.packaging.exports.FORMATS`.
         config: which of the dataset's configs.
         overwrite: replace what is at `out`.
 
     Returns:
         dataset, to, out, files (name -> rows).
     """
-    from curation.exports import export_dataset
+    from curation.packaging.exports import export_dataset
 
     return export_dataset(dataset, out, to, config=config, overwrite=overwrite)
 

@@ -29,7 +29,7 @@ def mark(
         overrides: of the recipe.
 
     Returns:
-        The fields of `curation.marks.MarkReport`: rows, shards, computed, reused, seconds, failed, failures.
+        The fields of `curation.engine.marks.MarkReport`: rows, shards, computed, reused, seconds, failed, failures.
 
     Raises:
         CotmillError: no pass is named, or one is wrong; see `curation.passes.parse_pass`.
@@ -37,7 +37,7 @@ def mark(
     from builders.corpus import Corpus
     from builders.errors import CotmillError
     from cotmill.display import bar
-    from curation.marks import mark as make_marks
+    from curation.engine.marks import mark as make_marks
     from curation.passes import parse_pass
 
     made = [parse_pass(said) for said in passes]
@@ -76,18 +76,18 @@ def verify(corpus: str | Path, *, audit: bool = False, sample: int = 1_000) -> d
 
     Returns:
         rows, and arms: per teacher, level and format how many traces have which verdict. Of an audit: see
-        `curation.audit.audit`.
+        `curation.verification.audit.audit`.
     """
     from builders.corpus import Corpus
 
     if audit:
-        from curation.audit import audit as check
+        from curation.verification.audit import audit as check
 
         return check(Corpus(corpus), sample=sample)
     from cotmill.display import bar
-    from curation.marks import beside
-    from curation.marks import mark as make_marks
-    from curation.verify import Verify
+    from curation.engine.marks import beside
+    from curation.engine.marks import mark as make_marks
+    from curation.verification.verify import Verify
 
     held, made, keys = Corpus(corpus), Verify(), ["teacher", "granularity", "format"]
     with bar("marking") as watch:
@@ -122,11 +122,11 @@ def curate(
             so that publishing sends little more than what is new.
 
     Returns:
-        The fields of `curation.dataset.DatasetReport`: dataset, rows, kept, removed, splits ...
+        The fields of `curation.packaging.dataset.DatasetReport`: dataset, rows, kept, removed, splits ...
     """
     from builders.corpus import Corpus
     from cotmill.recipe import as_mapping
-    from curation.dataset import write_dataset
+    from curation.packaging.dataset import write_dataset
 
     loaded = read_recipe(recipe, overrides)
     lineage = {"recipe": as_mapping(loaded)}
@@ -175,6 +175,6 @@ def sql(
     Returns:
         The rows as text in `format` (table, csv or json); empty when they went to `out`.
     """
-    from curation.sql import query as run_query
+    from curation.asking.sql import query as run_query
 
     return run_query(directory, query, format=format, out=Path(out) if out else None, allow_files=allow_files)

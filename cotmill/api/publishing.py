@@ -48,7 +48,7 @@ def publish(
             nothing was pushed then.
     """
     from builders.errors import CotmillError
-    from curation.places import locate
+    from curation.asking.places import locate
     from curation.publishing import guard
 
     folder = _dataset(Path(dataset))
@@ -99,13 +99,13 @@ def diff(a: str | Path, b: str | Path) -> dict[str, Any]:
 
 def _place(said: str | Path) -> str | Path:
     """A run stands for its dataset."""
-    from curation.places import is_url
+    from curation.asking.places import is_url
 
     return said if is_url(said) or not (Path(said) / "dataset" / "dataset.json").is_file() else Path(said) / "dataset"
 
 
 def _dataset(said: Path) -> Path:
-    from curation.dataset import read_manifest
+    from curation.packaging.dataset import read_manifest
 
     folder = Path(_place(said))
     read_manifest(folder)
@@ -125,7 +125,7 @@ def _waivers(allow: Iterable[str]) -> list[str]:
 def _check(folder: Path) -> None:
     """A directory that is torn or edited by hand is not published."""
     from builders.errors import CotmillError
-    from curation.places import locate
+    from curation.asking.places import locate
     from curation.publishing.verify import verify
 
     if findings := verify(locate(folder)).findings:
@@ -153,7 +153,7 @@ def _plan(folder: Path, repo: str, revision: str | None, private: bool, tag: str
 
 def _push(folder: Path, plan: PushPlan, message: str | None, tag: str | None) -> dict[str, Any]:
     from cotmill.display import hub_bars
-    from curation.dataset import read_manifest
+    from curation.packaging.dataset import read_manifest
     from curation.publishing.push import push
 
     with hub_bars():
@@ -164,7 +164,7 @@ def _push(folder: Path, plan: PushPlan, message: str | None, tag: str | None) ->
 def _write(folder: Path, out: Path, overwrite: bool) -> dict[str, Any]:
     """Copy what a push would send, whole or not at all."""
     from builders.errors import Occupied
-    from curation.dataset import in_its_place
+    from curation.packaging.dataset import in_its_place
     from curation.publishing.push import local_files
 
     files = local_files(folder)

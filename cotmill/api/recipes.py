@@ -32,7 +32,7 @@ def read_recipe(recipe: str | Path | Recipe, overrides: Sequence[str]) -> Recipe
 def _published(said: str, overrides: Sequence[str]) -> Recipe:
     from builders.errors import CotmillError
     from cotmill.recipe import load_recipe
-    from curation.places import locate
+    from curation.asking.places import locate
 
     place = locate(said)
     if "recipe.yaml" not in place.files:

@@ -29,7 +29,7 @@ def check_card(directory: Path) -> list[dict[str, Any]]:
     Raises:
         CotmillError: there is no dataset at `directory`.
     """
-    from curation.dataset import read_manifest
+    from curation.packaging.dataset import read_manifest
 
     manifest, counted = read_manifest(directory), facts(directory)
     text, described = rendered(directory, manifest, counted)

@@ -15,7 +15,7 @@ from curation.cards.funnel import contamination, funnel, stages
 from curation.cards.measured import arms_measured, measure
 from curation.cards.samples import samples
 from curation.cards.tables import content, digests, files_of, schema_of, sizes, tables
-from curation.layout import DEFAULT, REMOVED
+from curation.packaging.layout import DEFAULT, REMOVED
 
 JUDGED: Final = ("correct", "incorrect", "unparseable")
 ARM: Final = ("teacher", "granularity", "format")
@@ -40,7 +40,7 @@ def facts(directory: Path) -> dict[str, Any]:
     Raises:
         CotmillError: there is no dataset at `directory`.
     """
-    from curation.dataset import read_manifest  # which writes cards
+    from curation.packaging.dataset import read_manifest  # which writes cards
 
     manifest = read_manifest(directory)
     configs = tables(directory, manifest)

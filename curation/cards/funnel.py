@@ -30,7 +30,7 @@ SPANS: Final = 5
 
 
 def stage_of(reason: str) -> str:
-    """The stage that a reason of `curation.select.decision` belongs to.
+    """The stage that a reason of `curation.decide.select.decision` belongs to.
 
     A condition belongs to the pass that it names first.
 
@@ -180,7 +180,7 @@ def _is(marked: str, named: str) -> bool:
 
 
 def _short(name: str) -> str:
-    """A benchmark's name as `curation.benchmarks` writes it into marks."""
+    """A benchmark's name as `curation.contamination.benchmarks` writes it into marks."""
     return "/".join(Path(name).parts[-2:]) if Path(name).suffix in (".jsonl", ".json", ".csv", ".parquet") else name
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from curation.intervals import mean_interval
+from curation.comparing.intervals import mean_interval
 
 LOOKED: Final = 50_000
 """Most rows whose texts are measured; what is counted (rows, tokens, verdicts) is counted in all."""
@@ -57,13 +57,13 @@ def measure(files: Sequence[Path], kept: int) -> tuple[int, pl.DataFrame, list[d
         Rows looked at; a table of teacher, granularity, format, tokens, words, steps, detail, a row each; and per
         defect: defect, meaning, rows (that show it), judged (that could be judged), share.
     """
-    from curation.arithmetic import Arithmetic
-    from curation.consistency import Consistency
-    from curation.defects import Defects
-    from curation.language import Language
-    from curation.privacy import Privacy
-    from curation.repetition import Repetition
-    from curation.talk import Talk
+    from curation.trust.arithmetic import Arithmetic
+    from curation.trust.consistency import Consistency
+    from curation.trust.defects import Defects
+    from curation.trust.language import Language
+    from curation.trust.privacy import Privacy
+    from curation.trust.repetition import Repetition
+    from curation.trust.talk import Talk
 
     passes = (Defects(), Talk(), Consistency(), Arithmetic(), Repetition(), Language(), Privacy())
     rows, seen = [], []
@@ -90,7 +90,7 @@ def arms_measured(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Per teacher, granularity and format: rows, words, words_median, words_5 .. words_95, steps, tokens_median.
 
     And `detail`, a mean, with `detail_low` and `detail_high`, its 95 % interval. The columns are those of
-    `curation.compare.compare`, so that `curation.figures` draws both.
+    `curation.comparing.compare.compare`, so that `curation.comparing.figures` draws both.
     """
     words, detail = pl.col("words"), pl.col("detail").cast(pl.Float64)
     arms = (
@@ -117,8 +117,8 @@ def arms_measured(rows: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _counts(traces: pl.LazyFrame) -> pl.LazyFrame:
     """ARM, tokens, words, steps and detail of every row."""
-    from curation.detail import PARTS, detail_score
-    from curation.steps import NUMBER, counted, trace_text
+    from curation.text.detail import PARTS, detail_score
+    from curation.text.steps import NUMBER, counted, trace_text
 
     given = pl.col("question").str.count_matches(NUMBER).clip(1)
     score = detail_score({part: pl.col(f"_{part}") for part in PARTS}, given)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from curation.cards.tables import Tables, schema_of
-from curation.layout import DEFAULT, REMOVED, card_configs
+from curation.packaging.layout import DEFAULT, REMOVED, card_configs
 
 SIZES: Final = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),

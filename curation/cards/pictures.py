@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from builders.identity import digest
-from curation.figures import COLOURS, INK, draw, new_figure, save
-from curation.intervals import wilson_interval
+from curation.comparing.figures import COLOURS, INK, draw, new_figure, save
+from curation.comparing.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def held_note(picture: Path) -> str | None:
 
 
 def arms_of(counted: Mapping[str, Any]) -> pl.DataFrame:
-    """One row per teacher, level and format with kept rows, columns as `curation.figures` draws them."""
+    """One row per teacher, level and format with kept rows, columns as `curation.comparing.figures` draws them."""
     sampled = {(a["teacher"], a["granularity"], a["format"]): a for a in counted["by_arm"]}
     rows = []
     for arm in counted["measured"]["arms"]:

@@ -21,7 +21,7 @@ from curation.cards.markdown import FILTERS
 from curation.cards.metadata import metadata
 from curation.cards.pictures import FOLDER, PICTURES, draw_pictures
 from curation.cards.tables import tables
-from curation.layout import DEFAULT, REMOVED
+from curation.packaging.layout import DEFAULT, REMOVED
 
 NOTES: Final = ("<!-- notes: what stands here stays -->", "<!-- end of notes -->")
 CROISSANT: Final = "croissant.json"
@@ -43,7 +43,7 @@ def write_card(directory: Path, *, former: Path | None = None, pictures: bool = 
     Raises:
         CotmillError: there is no dataset, or its license promises more than its sources give.
     """
-    from curation.dataset import read_manifest
+    from curation.packaging.dataset import read_manifest
 
     manifest, counted = read_manifest(directory), facts(directory)
     drawn = draw_pictures(directory, counted, manifest) if pictures or has_pictures(directory) else []
@@ -56,7 +56,7 @@ def write_card(directory: Path, *, former: Path | None = None, pictures: bool = 
 
 def render_card(directory: Path, *, former: Path | None = None) -> str:
     """The text of README.md for the dataset at `directory`; see `write_card`."""
-    from curation.dataset import read_manifest
+    from curation.packaging.dataset import read_manifest
 
     return _render(directory, read_manifest(directory), facts(directory), former or directory)[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from builders.errors import CotmillError
-from curation.layout import DEFAULT, REMOVED
+from curation.packaging.layout import DEFAULT, REMOVED
 
 if TYPE_CHECKING:
     import pyarrow as pa

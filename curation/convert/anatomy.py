@@ -1,6 +1,7 @@
 """A trace taken apart for conversion: what is thought, what is said, and the ending with the answer line.
 
-Cutting is done for whole columns (`curation.steps.cut`); what is built of the pieces is plain Python, a row at a time.
+Cutting is done for whole columns (`curation.text.steps.cut`); what is built of the pieces is plain Python, a row at a
+time.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Final
 
 import polars as pl
 
-from curation.extract import MARKER
-from curation.steps import cut
+from curation.text.steps import cut
+from curation.verification.extract import MARKER
 
 ANSWER: Final = re.compile(MARKER)
 LABEL: Final = re.compile(

@@ -14,7 +14,7 @@ from builders.identity import arm_id, digest
 from builders.spec import Band, Converting, LevelSpec, Specs
 from curation.convert import layouts, merge, padding, split
 from curation.convert.anatomy import Anatomy, NoChild, dissect, sizes
-from curation.guards import answers
+from curation.convert.guards import answers
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import polars as pl
 
 from builders.corpus import Corpus
 from builders.errors import CorpusError, CotmillError
-from curation.marks import mark, marks_file
+from curation.decide.select import brief, check_condition, marked, wall_in
+from curation.engine.marks import mark, marks_file
 from curation.passes import PASSES, make_pass
-from curation.select import brief, check_condition, marked, wall_in
 
 
 def chosen(corpus: Corpus, where: str | None) -> pl.Series:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from curation.config import CurateConfig
-from curation.expressions import Kind
+from curation.decide.expressions import Kind
 
 MISSING: Final = "null"
 """How a cell spells a value that is not there."""

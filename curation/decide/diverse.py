@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from builders.errors import CorpusError
 from curation.decide.keys import Keys, in_order
 from curation.decide.rules import Rows
-from curation.shingles import mixed, shingles, words
+from curation.text.shingles import mixed, shingles, words
 
 SKETCH: Final = 64
 WINDOW: Final = 3

@@ -1,4 +1,4 @@
-"""What deciding needs of each trace, in some 60 bytes: `curation.expressions` over one shard after the other.
+"""What deciding needs of each trace, in some 60 bytes: `curation.decide.expressions` over one shard after the other.
 
 DuckDB evaluates the recipe's expressions over a shard and the marks beside it; of the result only numbers are
 held (ids as 128 bits, texts as hashes, names as codes), so that a million traces fit anywhere. An expression
@@ -25,9 +25,9 @@ from builders.machine import cores
 from builders.schema import TRACES
 from curation.config import CurateConfig
 from curation.decide.asked import Asked, asked
-from curation.expressions import LOOKS_AROUND, beside, brief, check_expression, column_types, wall_in
-from curation.ids import halves
-from curation.marks import marks_file
+from curation.decide.expressions import LOOKS_AROUND, beside, brief, check_expression, column_types, wall_in
+from curation.engine.ids import halves
+from curation.engine.marks import marks_file
 from curation.passes import Pass
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from curation.config import Mix
 from curation.decide.asked import BETWEEN
 from curation.decide.keys import Keys
 from curation.decide.rules import Rows
-from curation.shingles import mixed
+from curation.text.shingles import mixed
 
 
 def over_quota(keys: Keys, rows: Rows, mix: Mix) -> tuple[Rows, dict[str, int]]:

@@ -25,7 +25,7 @@ from curation.duplicates.items import (
     trace_items,
 )
 from curation.duplicates.threads import batches, in_threads
-from curation.shingles import mixed, sequence_keys, tokens
+from curation.text.shingles import mixed, sequence_keys, tokens
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType

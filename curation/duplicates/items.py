@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.steps import trace_text
+from curation.text.steps import trace_text
 
 Within = Literal["corpus", "problem"]
 """Where copies of a trace are looked for: anywhere, or among the traces of the same problem only."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.shingles import BASE, Words, mixed
+from curation.text.shingles import BASE, Words, mixed
 
 RECALL: Final = 0.99
 """Chance that a pair exactly at the threshold shares a band; pairs above it have a better one."""

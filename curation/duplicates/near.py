@@ -32,7 +32,7 @@ from curation.duplicates.items import (
 )
 from curation.duplicates.minhash import Sets, as_sets, band_keys, bands_for, foreseen, jaccard, set_keys
 from curation.duplicates.threads import batches, in_threads
-from curation.shingles import mixed, shingles, words
+from curation.text.shingles import mixed, shingles, words
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType

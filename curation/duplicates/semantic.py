@@ -36,7 +36,7 @@ from curation.duplicates.items import (
     trace_items,
 )
 from curation.duplicates.near import GROUP_MARKS, check
-from curation.shingles import mixed, sequence_keys, tokens
+from curation.text.shingles import mixed, sequence_keys, tokens
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType

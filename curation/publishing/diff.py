@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from builders.errors import CotmillError
-from curation.places import Place, locate, register
-from curation.sql import reason
+from curation.asking.places import Place, locate, register
+from curation.asking.sql import reason
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,7 +76,7 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     """Compare two datasets.
 
     Args:
-        a: a directory or a URL, see `curation.places.locate`.
+        a: a directory or a URL, see `curation.asking.places.locate`.
         b: the other one.
 
     Raises:

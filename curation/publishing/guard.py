@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from builders.errors import CotmillError
-from curation.places import Place
-from curation.privacy import KINDS, SHAPES, find
+from curation.asking.places import Place
+from curation.trust.privacy import KINDS, SHAPES, find
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ class Found:
     what: str
     """personal or secret."""
     kind: str
-    """As in `curation.privacy.KINDS`."""
+    """As in `curation.trust.privacy.KINDS`."""
     path: str
     row: str
     """Its `trace_id`, else its number in the file; empty for a text file."""
@@ -46,7 +46,7 @@ class Found:
 
 
 def search(place: Place) -> list[Found]:
-    """Everything of `curation.privacy.KINDS` in a dataset."""
+    """Everything of `curation.trust.privacy.KINDS` in a dataset."""
     found: list[Found] = []
     for path in place.files:
         if path.endswith(".parquet"):

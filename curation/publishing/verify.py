@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from builders.machine import cores
-from curation.places import SHARD, Configs, Place, locate, patterns
+from curation.asking.places import SHARD, Configs, Place, locate, patterns
 from curation.publishing.hub import is_network
 
 if TYPE_CHECKING:

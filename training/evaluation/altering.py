@@ -15,8 +15,8 @@ from typing import Final
 
 import polars as pl
 
-from curation.extract import MARKERS
-from curation.steps import cut
+from curation.text.steps import cut
+from curation.verification.extract import MARKERS
 
 VERSION: Final = 1
 """Of these rules; part of the identity of what is asked."""

@@ -22,7 +22,7 @@ from builders.identity import arm_id, trace_id
 from builders.plan import Arm, sampling_of
 from builders.prompts import Prompt, render_question
 from builders.teachers import Message, Teacher
-from curation.judge import ask_all
+from curation.value.judge import ask_all
 from training.config import EvaluateConfig
 
 
@@ -106,7 +106,7 @@ def ask(corpus: Corpus, arm: Arm, problems: pl.DataFrame, n: int) -> Asked:
 
 
 def run(corpus: Corpus, teacher: Teacher, arms: Sequence[Arm], items: Any) -> Asked:
-    """Ask `items` (see `curation.judge.ask_all`) to the end.
+    """Ask `items` (see `curation.value.judge.ask_all`) to the end.
 
     Raises:
         KeyboardInterrupt, TeacherError: see `ask`.

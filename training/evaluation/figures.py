@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from builders.schema import TRACES
-from curation.verify import Verify
+from curation.verification.verify import Verify
 from training.config import EvaluateConfig
 from training.stats import pass_at_k, share_interval, steps_to
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from builders.errors import CotmillError
 from builders.yaml import read_yaml
-from curation.splits import against_evaluation, describe
+from curation.contamination.splits import against_evaluation, describe
 from training.source import find
 from training.watch import Log
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from curation.steps import segment
+from curation.text.steps import segment
 from training.objectives.base import Objective, Student
 from training.tokens import Tokens, decode
 
@@ -17,7 +17,7 @@ class ChunkWise(Objective):
     """A row of `chunks` parts becomes as many rows: question and the parts before, loss on one part.
 
     Chunks have equal numbers of steps, as near as they can (the average chunker); steps are those of
-    `curation.steps`. The masks of a trace's rows together are that of plain fine-tuning, once over.
+    `curation.text.steps`. The masks of a trace's rows together are that of plain fine-tuning, once over.
 
     Source: Skip-Thinking, arXiv:2505.18642; its search for better borders and its skipping are not here.
     """

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from curation.steps import segment
+from curation.text.steps import segment
 from training.objectives.base import Objective, Student
 from training.tokens import Tokens
 

@@ -20,7 +20,7 @@ import polars as pl
 from builders.corpus import Corpus
 from builders.errors import CotmillError
 from builders.identity import digest
-from curation.dataset import write_dataset
+from curation.packaging.dataset import write_dataset
 from training.study.config import CELL, Factors, StudyConfig
 
 SCHEME: Final = 1

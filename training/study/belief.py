@@ -30,8 +30,8 @@ SLOPES: Final = (0.05, 0.2, 0.4, 0.8)
 SEEDS: Final = (0.0, 0.007, 0.015)
 """Standard deviation that the seed of training adds."""
 OWN_LUCK: Final = (1.0, 0.5, 0.25)
-"""Share of the variance of counting right answers that is not common to all students: they answer the same problems, and
-a hard one is hard for all."""
+"""Share of the variance of counting right answers that is not common to all students: they answer the same problems,
+and a hard one is hard for all."""
 DRAWS: Final = 4000
 
 

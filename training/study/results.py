@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from builders.disk import replacing
-from curation.intervals import wilson_interval
+from curation.comparing.intervals import wilson_interval
 from training.study.config import CELL, StudyConfig
 from training.study.teach import verdicts
 from training.study.twoway import mean_interval

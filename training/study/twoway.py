@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.intervals import wilson_interval
+from curation.comparing.intervals import wilson_interval
 from training.study.distributions import t_quantile
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Questions in SQL over corpora, datasets and runs, near and far."""

@@ -1,0 +1,1 @@
+"""Teachers, levels and formats side by side: figures, intervals, pictures."""

@@ -1,0 +1,1 @@
+"""A decision becomes a dataset on disk: rows, layout, lineage, exports."""

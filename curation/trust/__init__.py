@@ -1,0 +1,1 @@
+"""Marks that say how far a trace can be trusted."""

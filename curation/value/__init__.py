@@ -1,0 +1,1 @@
+"""Marks that say what a trace is worth to a student."""
