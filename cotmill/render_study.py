@@ -62,7 +62,7 @@ def of_study(summary: Row) -> str:
         }
         for row in summary["rows"]
     ]
-    told = {**_varied(rows), "seeds": "seeds", "accuracy": "accuracy", "interval": "95 % interval", "sd": "sd of seeds"}
+    told = {**_varied(rows), "seeds": "seeds", "accuracy": "accuracy", "interval": "95 %", "sd": "sd of seeds"}
     return "\n".join(
         [
             f"{summary['name']}: {summary['arms']:,} arms, {summary['ran']:,} run now",
@@ -86,7 +86,7 @@ def of_advice(advice: Row) -> str:
         for row in advice["arms"]
     ]
     told = {**_varied(rows), "pilots": "pilots", "largest": "largest pilot", "seen": "seen there"}
-    told |= {"expected": "expected", "interval": "95 % interval", "best": "best"}
+    told |= {"expected": "expected", "interval": "95 %", "best": "best"}
     low, high = advice["interval"]
     spent, grid = advice["tokens"], advice["grid_tokens"]
     return "\n".join(
@@ -101,8 +101,10 @@ def of_advice(advice: Row) -> str:
 
 
 def _varied(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The factors that are not the same in all rows."""
-    return {name: head for name, head in FACTORS.items() if len({row.get(name) for row in rows}) > 1}
+    """The factors that are not the same in all arms with traces, and `control` where there is one."""
+    taught = [row for row in rows if not row.get("control")]
+    told = {name: head for name, head in FACTORS.items() if len({row.get(name) for row in taught}) > 1}
+    return {**({"control": "control"} if len(taught) < len(rows) else {}), **told}
 
 
 def _not_run(not_run: list[Row]) -> list[str]:

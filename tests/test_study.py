@@ -251,7 +251,6 @@ def _report_is_whole(out: Path) -> None:
     text = (out / "report.md").read_text()
     for part in (
         "| student | L1 | L2 | L3 | answer only |",
-        "## Share of variance",
         "## Not run",
         "## Accuracy by teacher",
     ):
