@@ -88,7 +88,8 @@ def _described(corpus: Corpus, made: Pass, found: pl.DataFrame) -> list[dict[str
         texts = corpus.traces().filter(pl.col("trace_id").is_in(ids)).select("trace_id", trace_text())
         parents = dict(texts.collect().iter_rows())
     find = getattr(made, "spans", None)
-    spans = find(found) if find and found.height else [[] for _ in range(found.height)]
+    marked = found.hstack(found[made.name].struct.unnest().rename(lambda mark: f"{made.name}.{mark}"))
+    spans = find(marked) if find and found.height else [[] for _ in range(found.height)]
     shown = found.with_columns(trace_text().alias("text"))
     return [
         {

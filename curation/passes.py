@@ -63,7 +63,7 @@ class Pass(Protocol):
     """What all passes have in common. A pass is a frozen dataclass whose fields are its parameters.
 
     Optional: `content() -> str`, a digest of what the parameters point to, part of the fingerprint; and
-    `spans(traces: pl.DataFrame) -> list[list[Span]]`, for a few traces where their marks come from.
+    `spans(traces: pl.DataFrame) -> list[list[Span]]`, for a few traces, with their marks, where those come from.
     """
 
     @property

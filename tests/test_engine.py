@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from builders.errors import CotmillError
 from cotmill.cli import app
+from cotmill.showing import show
 from curation.engine.ids import corpus_fingerprint
 from curation.engine.marks import beside, mark, marks_file, marks_folder
 from curation.passes import PASSES, make_pass, with_needs
@@ -189,3 +190,24 @@ def test_show_puts_a_conversion_beside_its_source(cli, tmp_path):
 def test_a_wrong_condition_names_the_marks(corpus):
     done = CliRunner().invoke(app, ["show", str(corpus.path), "--pass", "verify", "--where", "verdikt = 1"])
     assert (done.exit_code, "verify.verdict" in done.output) == (2, True)
+
+
+BROKEN = (
+    "Sure, here is the solution: 3 + 4 = 8 apples.Then she has 8 - 2 = 6. Mail ann.lee@gmail.com. "
+    "again and again and again and again and again and again. The answer is 5. I made a mistake. The answer is 7"
+)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in PASSES.items() if hasattr(kind, "spans")])
+def test_show_points_at_words_that_are_there(name, tmp_path):
+    rows = [trace("a", BROKEN), trace("b", "What is b?"), trace("c", "Так 3 + 4 = 7. #### 7"), trace("d", "It goes on and on and then. " * 40)]
+    (tmp_path / "bench.jsonl").write_text(json.dumps({"question": "What is a?"}))
+    settings = {"against": str(tmp_path / "bench.jsonl")} if name == "decontaminate" else {}
+    shown = show(corpus_of(tmp_path / "c", rows), make_pass(name, settings), where="true")
+    assert len(shown["rows"]) == 4
+    for row in shown["rows"]:
+        for span in row["spans"]:
+            assert span["mark"] in PASSES[name].marks
+            assert 0 <= span["start"] < span["end"] <= len(row[span["column"]])
+    if name != "language":
+        assert any(row["spans"] for row in shown["rows"])
