@@ -200,7 +200,12 @@ BROKEN = (
 
 @pytest.mark.parametrize("name", [name for name, kind in PASSES.items() if hasattr(kind, "spans")])
 def test_show_points_at_words_that_are_there(name, tmp_path):
-    rows = [trace("a", BROKEN), trace("b", "What is b?"), trace("c", "Так 3 + 4 = 7. #### 7"), trace("d", "It goes on and on and then. " * 40)]
+    rows = [
+        trace("a", BROKEN),
+        trace("b", "What is b?"),
+        trace("c", "Так 3 + 4 = 7. #### 7"),
+        trace("d", "It goes on and on and then. " * 40),
+    ]
     (tmp_path / "bench.jsonl").write_text(json.dumps({"question": "What is a?"}))
     settings = {"against": str(tmp_path / "bench.jsonl")} if name == "decontaminate" else {}
     shown = show(corpus_of(tmp_path / "c", rows), make_pass(name, settings), where="true")
