@@ -6,11 +6,14 @@ why vLLM runs the way it does; `builders.teachers.vllm` takes the values.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -18,6 +21,7 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 GIB = 1 << 30
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Setting(NamedTuple, Generic[T]):
@@ -56,6 +60,21 @@ def cores() -> list[int]:
     if quota.isdigit() and period.isdigit():
         allowed = allowed[: max(1, math.ceil(int(quota) / int(period)))]
     return allowed
+
+
+def die_with(parent: int) -> bool:
+    """Have the kernel end this process when its parent dies, however that dies. Linux only; elsewhere nothing happens.
+
+    Args:
+        parent: its process id as the parent knew it.
+
+    Returns:
+        Whether the parent still lives.
+    """
+    if sys.platform != "linux":
+        return True
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
 
 
 def memory_available() -> int:

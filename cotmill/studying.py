@@ -70,8 +70,14 @@ def plan_study(study: StudyConfig, out: Path) -> dict[str, Any]:
     }
 
 
-def run_study(study: StudyConfig, out: Path, watch: Watch | None = None) -> dict[str, Any]:
+def run_study(study: StudyConfig, out: Path, *, jobs: int | None = None, watch: Watch | None = None) -> dict[str, Any]:
     """Run what is not done yet, and write table and report.
+
+    Args:
+        study: what is asked for.
+        out: directory of the study.
+        jobs: arms at a time; null: one for each GPU, or one.
+        watch: told which arm comes next.
 
     Returns:
         name, directory, arms (in all), ran (in this call), failed, results, report, rows (of `over_seeds`), not_run.
@@ -88,7 +94,7 @@ def run_study(study: StudyConfig, out: Path, watch: Watch | None = None) -> dict
     before = estimate(study, made, out)
     held = sum(line["done"] for line in before)
     say(f"{study.name}: {len(made.arms)} arms, {held} of them done")
-    done, failed = run_arms(study, made, students, out, log=say, watch=watch)
+    done, failed = run_arms(study, made, students, out, jobs=jobs, log=say, watch=watch)
     if not done:
         raise CotmillError(f"study {study.name}: every arm failed, the first so: {failed[0].why}")
     frame = results.table(done, study)

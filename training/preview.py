@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.quiet import quiet
 from training import rows, student
 from training.checks import check, check_prompt, faults
 from training.sft import longest
 from training.source import find
-from training.trainer import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

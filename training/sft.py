@@ -19,6 +19,7 @@ import orjson
 from builders.disk import write_json
 from builders.errors import MissingDependency, Occupied
 from builders.identity import digest
+from builders.quiet import quiet
 from builders.teachers.smollm2 import model_identity
 from training import rows, student
 from training.checkpoints import last_whole
@@ -28,7 +29,7 @@ from training.memory import explained, peak
 from training.modelcard import render_card
 from training.processes import is_first, wait
 from training.source import Source, find
-from training.trainer import MAX_LENGTH, logging_to, make_trainer, quiet
+from training.trainer import MAX_LENGTH, logging_to, make_trainer
 from training.watch import Log, to_stderr, watcher
 
 if TYPE_CHECKING:

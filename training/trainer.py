@@ -6,9 +6,7 @@ The objective says which: SFTTrainer here, DPOTrainer in `training.dpo`, GKDTrai
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import metadata
@@ -215,33 +213,3 @@ def logging_to(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing on stdout, no bars, no reports to the makers of the libraries."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    import datasets
-    from huggingface_hub import constants
-    from transformers.utils import logging as hf_logging
-
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # read at import, which may have been before
-    bars, verbosity = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
-    mapping = datasets.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    hf_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    datasets.disable_progress_bar()
-    trl = logging.getLogger("trl")
-    level = trl.level
-    trl.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        trl.setLevel(level)
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        if mapping:
-            datasets.enable_progress_bar()

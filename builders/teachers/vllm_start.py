@@ -7,22 +7,21 @@ points to another one. `COTMILL_DEBUG=1` lets everything through.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import io
 import logging
 import os
 import re
-import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
+from builders import machine
+
 SPAWN_HINT = 'vLLM starts processes that import your script again: put what runs under\n    if __name__ == "__main__":'
 LOG_BYTES = 256 << 10
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # "(EngineCore pid=7) ERROR 01-31 12:00:00 [core.py:9] ValueError: too long" -> "ValueError: too long"
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:(?:ERROR|WARNING|INFO) \S+ \S+ \[[^\]]*\] ?)?")
@@ -101,10 +100,8 @@ def _run_engine(parent: int, *args: object, **kwargs: object) -> None:
     """What the engine's process runs, spawned or forked."""
     from vllm.v1.engine.core import EngineCoreProc
 
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # too late: it is dead already
-            return
+    if not machine.die_with(parent):
+        return
     (_usual or EngineCoreProc.run_engine_core)(*args, **kwargs)
 
 

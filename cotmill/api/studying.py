@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from training.study.config import StudyConfig
 
 
-def study(study: str | Path | StudyConfig, out: str | Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def study(
+    study: str | Path | StudyConfig, out: str | Path, *, jobs: int | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Run the arms of a study that are not done yet, and write `results.parquet`, `report.md` and `report.html`.
 
     Args:
         study: a YAML file, or the thing itself.
         out: directory of the study.
+        jobs: arms at a time, each with its share of the cores or its own GPU; null: one for each GPU, or one.
         overrides: `key.path=value`, of a file.
 
     Returns:
@@ -25,7 +28,7 @@ def study(study: str | Path | StudyConfig, out: str | Path, *, overrides: Sequen
     from cotmill.studying import run_study
 
     with arms_bar() as watch:
-        return run_study(_read(study, overrides), Path(out), watch)
+        return run_study(_read(study, overrides), Path(out), jobs=jobs, watch=watch)
 
 
 def plan_study(study: str | Path | StudyConfig, out: str | Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -15,6 +15,15 @@ def study(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study (YAML).", show_default=False)],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for arms, results and report.")],
     plan: Annotated[bool, typer.Option("--plan", help="Print arms, tokens and seconds, and stop.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            min=1,
+            help="Arms at a time, each with its share of the cores or its own GPU. Default: one for each GPU, or one.",
+        ),
+    ] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -24,7 +33,7 @@ def study(
     if plan:
         print_result(api.plan_study(study, out, overrides=set_ or ()), render_study.of_plan, json)
         return
-    print_result(api.study(study, out, overrides=set_ or ()), render_study.of_study, json)
+    print_result(api.study(study, out, jobs=jobs, overrides=set_ or ()), render_study.of_study, json)
 
 
 @command

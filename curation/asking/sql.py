@@ -142,7 +142,10 @@ def reason(error: duckdb.Error) -> str:
     """What DuckDB says; of what went wrong while it read from far away, the exception alone."""
     said = str(error).strip()
     raised = re.findall(r"^(?:\w+[.])*(\w+(?:Error|Exception|Timeout)): (.*)", said, flags=re.MULTILINE)
-    return ": ".join(raised[-1]).strip() if "Traceback" in said and raised else said
+    if "Traceback" in said and raised:
+        return ": ".join(raised[-1]).strip()
+    hint = "\nA query reads other files with --allow-files." if "disabled by configuration" in said else ""
+    return said + hint
 
 
 def statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:

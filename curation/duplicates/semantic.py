@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from builders.errors import CotmillError, MissingDependency
 from builders.identity import digest
+from builders.quiet import no_bars
 from builders.teachers.smollm2 import EMBEDDED, model_identity, resolve_model
 from curation.duplicates.components import Components
 from curation.duplicates.items import (
@@ -218,8 +219,8 @@ def _load(where: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        network = AutoModel.from_pretrained(where)
+        with no_bars():
+            tokenizer, network = AutoTokenizer.from_pretrained(where), AutoModel.from_pretrained(where)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CotmillError(

@@ -6,7 +6,6 @@ reads it even while this process does not get to say anything.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import mmap
@@ -14,16 +13,15 @@ import os
 import pickle
 import resource
 import select
-import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+from builders import machine
+
 FRAME: Final = struct.Struct("<QQ")
 """Before each message: how many blobs it has, and how many bytes follow."""
 LENGTH: Final = struct.Struct("<Q")
@@ -49,10 +47,8 @@ class Failure:
 def serve(said: str) -> None:
     """Run as a worker; `said`: JSON object, see `curation.engine.workers`."""
     settings = json.loads(said)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != settings["parent"]:  # too late: it is dead already
-            return
+    if not machine.die_with(settings["parent"]):
+        return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if settings["memory"]:
         resource.setrlimit(resource.RLIMIT_AS, (settings["memory"], settings["memory"]))

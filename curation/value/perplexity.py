@@ -22,6 +22,7 @@ import polars as pl
 
 from builders.errors import CotmillError, MissingDependency, TeacherError
 from builders.identity import digest
+from builders.quiet import no_bars
 from builders.teachers.smollm2 import EMBEDDED, model_identity, resolve_model
 from builders.teachers.templates import named_template, template_of
 
@@ -301,7 +302,8 @@ class TransformersScorer:
         where, revision, gpu = resolve_model(model), identity_of(model).get("revision"), torch.cuda.is_available()
         self.tokenizer = _tokenizer(where, revision, chat_template)
         dtype = "auto" if gpu else torch.float32
-        loaded: Any = AutoModelForCausalLM.from_pretrained(where, revision=revision, dtype=dtype)
+        with no_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(where, revision=revision, dtype=dtype)
         self._model = loaded.to("cuda" if gpu else "cpu").eval()
         self.room = int(getattr(loaded.config.get_text_config(), "max_position_embeddings", None) or 4096)
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from builders.config import VllmTeacher as TeacherSettings
 from builders.errors import MissingDependency, RejectedRequest, TeacherError
+from builders.quiet import no_bars
 from builders.teachers import Completion, Request
 from builders.teachers.smollm2 import model_identity, resolve_model
 from builders.teachers.templates import named_template, stops_of, template_identity, template_of
@@ -78,7 +79,8 @@ class TransformersStudent:
                 "transformers", f"evaluating {self.name}", "make setup, or pip install 'cotmill[train]'"
             )
         try:
-            self._load(resolve_model(self.settings.model))
+            with no_bars():
+                self._load(resolve_model(self.settings.model))
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CannotLoad(f"transformers cannot load {self.settings.model}: {said}") from error

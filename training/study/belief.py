@@ -3,7 +3,8 @@
 Options that share a teacher or a format, or have neighbouring levels, are likely to do alike, and to gain alike from
 more problems, about the same with each doubling. Put as covariances of accuracies (Rasmussen and Williams 2006, chapter
 2; for learning curves, Swersky et al. 2014, arXiv:1406.3896, with a simpler kernel here), every pilot says something
-about every option. The few constants are those of a small grid under which the pilots are likeliest (chapter 5).
+about every option. The few constants are not chosen: every set of a small grid counts as far as the pilots are likely
+under it (chapter 5), so that what few pilots cannot tell stays open.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def believe(
     gap = np.abs(sizes[:, None] - sizes[None, :])
     short = np.log2(size) - sizes  # doublings that are missing
     centre = float(np.average(y, weights=2.0**sizes))
-    best: tuple[float, Belief] | None = None
+    likely, means, covariances = [], [], []
     for spread, own, slope, seeds, luck in itertools.product(SPREADS, OWN, SLOPES, SEEDS, OWN_LUCK):
         alike = spread**2 * ((1 - own) * parts[0] + own * parts[1])
         # All accuracies rise together with size: a level of their own, that at half the size is mostly the same.
@@ -123,15 +124,17 @@ def believe(
         )
         lower = np.linalg.cholesky(seen + 1e-10 * np.eye(len(y)))
         white = np.linalg.solve(lower, y - centre)
-        likely = -0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum())
-        if best is None or likely > best[0]:
-            cross = alike[:, at] + 0.25**2 * 0.8 ** short[None, :]
-            half = np.linalg.solve(lower, cross.T)
-            mean = centre + half.T @ white
-            covariance = alike + 0.25**2 - half.T @ half
-            best = likely, Belief(mean, (covariance + covariance.T) / 2)
-    assert best is not None
-    return best[1]
+        likely.append(-0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum()))
+        cross = alike[:, at] + 0.25**2 * 0.8 ** short[None, :]
+        half = np.linalg.solve(lower, cross.T)
+        means.append(centre + half.T @ white)
+        covariances.append(alike + 0.25**2 - half.T @ half)
+    weights = np.exp(np.array(likely) - max(likely))
+    weights /= weights.sum()
+    mean = weights @ np.array(means)
+    apart = np.array(means) - mean
+    covariance = np.tensordot(weights, np.array(covariances), 1) + np.einsum("k,ki,kj->ij", weights, apart, apart)
+    return Belief(mean, (covariance + covariance.T) / 2)
 
 
 def _parts(

@@ -20,7 +20,8 @@ from builders import machine
 from builders.teachers.smollm2 import EMBEDDED
 from training.study.arms import Arm, Arms
 from training.study.config import StudyConfig
-from training.study.run import DONE, finished, is_done
+from training.study.jobs import DONE
+from training.study.run import finished, is_done
 
 STARTING: Final = 5.0
 """Seconds an arm takes besides: loading, saving, testing. A guess, until an arm is done."""

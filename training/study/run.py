@@ -1,8 +1,9 @@
-"""Running the arms of a study: one after another, each known by its id, each whole or to be gone on with.
+"""Running the arms of a study: each known by its id, each whole or to be gone on with.
 
     DIR/arms/<id>/train.parquet    what the student was taught
     DIR/arms/<id>/student/         the training; weights go once they are tested, unless they are to stay
     DIR/arms/<id>/evaluation/      the answers, and a row for each problem
+    DIR/arms/<id>/log.txt          what was said, of arms that ran side by side
     DIR/arms/<id>/arm.json         factors and figures; written last, so its presence means done
     DIR/results.parquet            a row for each arm that is done
 
@@ -11,26 +12,21 @@ An arm that fails for a reason of its own (a loss that is not a number, no memor
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
 
 import orjson
 from filelock import FileLock, Timeout
 
-from builders.disk import replacing, write_json
-from builders.errors import CotmillError, MissingDependency
-from training.study import teach
+from builders import machine
+from builders.disk import replacing
+from builders.errors import CotmillError
 from training.study.arms import Arm, Arms, NotRun
 from training.study.config import StudyConfig
+from training.study.jobs import DONE, ROWS, Failure, Job, Report, in_turn, side_by_side
 from training.study.students import Students
 from training.watch import Log, to_stderr
-
-DONE: Final = "arm.json"
 
 Watch = Callable[[int, int, Arm], None]
 """Told arms done, arms in all, and the arm that comes next."""
@@ -42,9 +38,10 @@ def run_arms(
     students: Students,
     out: Path,
     *,
+    jobs: int | None = None,
     log: Log = to_stderr,
     watch: Watch | None = None,
-) -> tuple[list[dict[str, Any]], list[NotRun]]:
+) -> tuple[list[Report], list[NotRun]]:
     """Run what is not done yet.
 
     Args:
@@ -52,6 +49,7 @@ def run_arms(
         made: its arms.
         students: who is taught.
         out: directory of the study.
+        jobs: arms at a time; null: one for each GPU, or one.
         log: gets lines of progress.
         watch: see `Watch`.
 
@@ -59,33 +57,38 @@ def run_arms(
         What `arm.json` says of each arm that is done, in the order of arms; and the arms that failed, with the reason.
 
     Raises:
-        CotmillError: another process runs this study.
+        CotmillError: another process runs this study; or a process that ran an arm died.
         MissingDependency: what training or testing needs is not installed.
     """
-    done, failed = [], []
+    count = jobs or max(1, len(machine.gpus()))
     with _alone(out):
-        for number, arm in enumerate(made.arms):
-            if watch:
-                watch(number, len(made.arms), arm)
-            folder = out / "arms" / arm.id
-            if (held := finished(folder)) is None:
-                log(f"arm {number + 1} of {len(made.arms)}: {arm.label()}")
-                try:
-                    held = _run_arm(study, made, arm, students, folder, log)
-                except MissingDependency:
-                    raise
-                except CotmillError as error:
-                    log(f"failed: {error}")
-                    failed.append(NotRun(arm.label(), str(error).splitlines()[0]))
-                    continue
-            done.append({**held, **arm.factors()})  # names may have changed since; what they stand for has not
-    return done, failed
+        done = {arm.id: held for arm in made.arms if (held := finished(out / "arms" / arm.id))}
+        todo = [arm for arm in made.arms if arm.id not in done]
+        total, failed = len(made.arms), list[NotRun]()
+
+        def prepared() -> Iterator[Job]:
+            for arm in todo:
+                if watch:
+                    watch(len(done) + len(failed), total, arm)
+                log(f"arm {made.arms.index(arm) + 1} of {total}: {arm.label()}")
+                yield _job(study, made, arm, students, out)
+
+        for arm, outcome in side_by_side(prepared(), count) if count > 1 else in_turn(prepared(), log):
+            if isinstance(outcome, Failure):
+                log(f"failed: {arm.label()}: {outcome.why}")
+                failed.append(NotRun(arm.label(), outcome.why.splitlines()[0]))
+                continue
+            done[arm.id] = outcome
+            tested = outcome["evaluation"]
+            log(f"{arm.label()}: {tested['correct'] / max(1, tested['n']):.1%} in {outcome['seconds']:,.0f} s")
+    # Names may have changed since; what they stand for has not.
+    return [{**done[arm.id], **arm.factors()} for arm in made.arms if arm.id in done], failed
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
+def finished(folder: Path) -> Report | None:
     """What `arm.json` says; None: the arm is not done."""
     try:
-        held: dict[str, Any] = orjson.loads((folder / DONE).read_bytes())
+        held: Report = orjson.loads((folder / DONE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     return held
@@ -96,32 +99,18 @@ def is_done(arm: Arm, out: Path) -> bool:
     return finished(out / "arms" / arm.id) is not None
 
 
-def _run_arm(study: StudyConfig, made: Arms, arm: Arm, students: Students, folder: Path, log: Log) -> dict[str, Any]:
-    began = time.monotonic()
+def _job(study: StudyConfig, made: Arms, arm: Arm, students: Students, out: Path) -> Job:
+    """What an arm takes, its rows and its student written where they are needed."""
+    folder = out / "arms" / arm.id
+    folder.mkdir(parents=True, exist_ok=True)
     model = students.model(arm.student, arm.seed)
-    evaluation = study.evaluation(arm.student)
-    lesson, rows = None, folder / "train.parquet"
+    training = None
     if arm.control != "untrained":
-        with replacing(rows) as temporary:
+        with replacing(folder / ROWS) as temporary:
             made.rows(arm).write_parquet(temporary)
-        config = study.training(arm.student, arm.objective, arm.seed, model)
-        lesson = teach.teach(rows, config, evaluation, folder / "student", log)
-    asked = made.problems[arm.dataset]
-    marks = teach.test(
-        lesson.model if lesson else model, asked, evaluation, [rows] if lesson else [], folder / "evaluation", log
-    )
-    if not study.keep_models:
-        shutil.rmtree(folder / "student" / "model", ignore_errors=True)
-        shutil.rmtree(folder / "student" / "adapter", ignore_errors=True)
-    report = {
-        **arm.factors(),
-        "rows": arm.rows,
-        "training": asdict(lesson) if lesson else None,
-        "evaluation": asdict(marks),
-        "seconds": round(time.monotonic() - began, 2),
-    }
-    write_json(folder / DONE, report)
-    return report
+        training = study.training(arm.student, arm.objective, arm.seed, model)
+    evaluation = study.evaluation(arm.student)
+    return Job(arm, model, training, evaluation, made.problems[arm.dataset], folder, study.keep_models)
 
 
 @contextmanager

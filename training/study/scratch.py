@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from builders.config import Config
 from builders.disk import TEMPORARY, sync_directory
+from builders.quiet import no_bars
 
 TEMPLATE: Final = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
@@ -93,7 +94,8 @@ def make_scratch(settings: ScratchStudent, texts: Iterable[str], seed: int, out:
         )
     temporary = out.with_name(f"{TEMPORARY}{out.name}")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
+    with no_bars():
+        model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     temporary.rename(out)
     sync_directory(out.parent)
