@@ -302,9 +302,10 @@ def test_a_torn_checkpoint_is_skipped_with_a_message(tmp_path):
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(sums, tmp_path, tiny_llama):
+@pytest.mark.parametrize("objective", ["sft", "masked_thought", "chunk_wise"])
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(sums, tmp_path, tiny_llama, objective):
     sft = {"max_steps": 24, "learning_rate": 1e-3, "save_steps": 4, "logging_steps": 1}
-    config = TrainConfig(student=str(tiny_llama), sft=sft)
+    config = TrainConfig(student=str(tiny_llama), sft=sft, objective=objective)
     undisturbed = train(sums, config, tmp_path / "undisturbed")
     code = (
         "import sys; from pathlib import Path; from training.config import TrainConfig; from training.sft import train;"
