@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "os^Dv<>P"
+CURVES = (
+    "Accuracy over granularity: means over seeds with 95 % intervals; pale dots are single seeds. Dashed: bare answers,"
+    " without traces."
+)
 
 
 def draw(study: Study) -> dict[str, str]:
     """Caption -> SVG, in the order in which to look at them; empty where arms have no levels."""
     if len(study.levels()) < 2:
         return {}
-    made = {"Accuracy over granularity. Bars: 95 % intervals. Dashed: bare answers, without traces.": _curves(study)}
+    made = {CURVES: _curves(study)}
     if sum(1 for _ in study.groups()) > 1 or len(study.students()) > 1:
         made["Accuracy (%) by student and level."] = _heat(study)
     return {caption: _svg(figure) for caption, figure in made.items()}
@@ -56,7 +60,9 @@ def _curves(study: Study) -> Figure:
         for number, student in enumerate(students):
             mine = rows.filter((pl.col("student") == student) & pl.col("granularity").is_not_null()).sort("granularity")
             if mine.height:
-                _line(axis, mine, number, len(students), student)
+                shift = 0.24 * (number / (len(students) - 1) - 0.5) if len(students) > 1 else 0.0
+                _line(axis, mine, number, shift, student)
+                _dots(axis, study.runs(**group, control=None, student=student), number, shift)
             if control := study.control(group, student, "answer_only"):
                 colour = COLOURS[number % len(COLOURS)]
                 axis.axhline(100 * control["accuracy"], color=colour, linewidth=1.2, linestyle="--", alpha=0.8)
@@ -72,8 +78,14 @@ def _curves(study: Study) -> Figure:
     return figure
 
 
-def _line(axis: Axes, mine: pl.DataFrame, number: int, count: int, student: str) -> None:
-    shift = 0.24 * (number / (count - 1) - 0.5) if count > 1 else 0.0
+def _dots(axis: Axes, runs: pl.DataFrame, number: int, shift: float) -> None:
+    runs = runs.drop_nulls("granularity")
+    if runs["seed"].n_unique() > 1:
+        x, y = runs["granularity"].to_numpy() + shift + 0.09, 100 * runs["accuracy"].to_numpy()
+        axis.scatter(x, y, s=16, color=COLOURS[number % len(COLOURS)], alpha=0.6, linewidths=0)
+
+
+def _line(axis: Axes, mine: pl.DataFrame, number: int, shift: float, student: str) -> None:
     y = 100 * mine["accuracy"].to_numpy()
     spread = [abs(100 * mine[end].to_numpy() - y) for end in ("low", "high")]
     axis.errorbar(

@@ -74,10 +74,13 @@ class Study:
         )
         return rows.row(0, named=True) if rows.height else None
 
+    def runs(self, **factors: Any) -> pl.DataFrame:
+        """Rows of `frame` with these factors."""
+        return self.frame.filter([pl.col(name).eq_missing(pl.lit(value)) for name, value in factors.items()])
+
     def tables_of(self, **factors: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         """float64 [seeds, problems] of one arm."""
-        same = [pl.col(name).eq_missing(pl.lit(value)) for name, value in factors.items()]
-        return results.matrix(self.frame.filter(same).sort("seed")["arm"].to_list(), self.out)
+        return results.matrix(self.runs(**factors).sort("seed")["arm"].to_list(), self.out)
 
 
 def gather(frame: pl.DataFrame, arms: pl.DataFrame, out: Path) -> Study:
