@@ -118,9 +118,10 @@ def test_advice_for_a_tiny_student(tmp_path, tiny_llama):
         budget=4000,
         out=tmp_path / "out",
         overrides=settings,
-        perplexity=False,
     )
     assert made["teacher"] == "a" or made["mixture"]
     assert made["tokens"] <= 4000
     assert made["grid_tokens"] > 0
+    assert len(made["predictors"]) == 2  # two arms, all traces of which verify: what differs is the perplexity
+    assert all(0 < nll < 20 for (nll,) in made["predictors"])
     assert json.loads((tmp_path / "out/advice.json").read_bytes())["choice"] == made["choice"]
