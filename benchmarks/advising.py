@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="directory of a study with several sizes")
     parser.add_argument("--student", help="of the study")
     chosen = parser.parse_args()
-    lost, cost, lost_by_all = [], [], []
+    lost, cost, claimed, lost_by_all = [], [], [], []
     for seed in range(chosen.runs):
         dice = np.random.default_rng(seed)
         if chosen.study:
@@ -142,7 +142,8 @@ def main() -> None:
             lost_by_all.append(
                 lost_by_grid(Grid(np.random.default_rng(seed), chosen.tested, chosen.rough), chosen.seeds)
             )
-        points, share, _ = judge(grid, chosen.budget, chosen.seeds)
+        points, share, made = judge(grid, chosen.budget, chosen.seeds)
+        claimed.append(made.belief.chance_within(made.choice, 0.01))
         lost.append(points)
         cost.append(share)
     random = 100 * float(np.mean(grid.true.max() - grid.true))
@@ -155,6 +156,7 @@ def main() -> None:
         "runs": chosen.runs,
         "within_a_point": float(np.mean(np.array(lost) <= 1.0)),
         **({"grid_within_a_point": float(np.mean(np.array(lost_by_all) <= 1.0))} if lost_by_all else {}),
+        "claimed": round(float(np.mean(claimed)), 3),
         "points_lost_mean": round(float(np.mean(lost)), 3),
         "points_lost_worst": round(float(np.max(lost)), 3),
         "cost_share_most": round(float(np.max(cost)), 3),

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 Array = "NDArray[np.float64]"
 NEAR: Final = 1.5
 """Levels over which accuracies of one teacher and format move together."""
-SPREADS: Final = (0.01, 0.02, 0.04, 0.08)
-"""Standard deviation of accuracy between options."""
+SPREADS: Final = (0.01, 0.02, 0.04, 0.08, 0.16)
+"""Standard deviation of accuracy between options, at the full size."""
+GROWTHS: Final = (0.0, 0.5, 1.5)
+"""How fast differences come up: with each doubling of the size they are two to this power as large. 0: pilots show them
+as they will be. Small students learn next to nothing for a while and then a lot; pilots that small tell nothing, and
+where all fail alike, that is one of the two things it may mean."""
 OWN: Final = (0.05, 0.2, 0.5)
 """Share of that variance which an option has to itself."""
-SLOPES: Final = (0.05, 0.2, 0.4, 0.8)
+SLOPES: Final = (0.1, 0.4)
 """How much options differ in what a doubling of the size gives them, as a share of how they differ at full size."""
 SEEDS: Final = (0.0, 0.007, 0.015)
 """Standard deviation that the seed of training adds."""
-OWN_LUCK: Final = (1.0, 0.5, 0.25)
+OWN_LUCK: Final = (1.0, 0.4)
 """Share of the variance of counting right answers that is not common to all students: they answer the same problems,
 and a hard one is hard for all."""
 DRAWS: Final = 4000
@@ -115,17 +119,19 @@ def believe(
     short = np.log2(size) - sizes  # doublings that are missing
     centre = float(np.average(y, weights=2.0**sizes))
     likely, means, covariances = [], [], []
-    for spread, own, slope, seeds, luck in itertools.product(SPREADS, OWN, SLOPES, SEEDS, OWN_LUCK):
+    for spread, own, slope, seeds, luck, growth in itertools.product(
+        SPREADS, OWN, SLOPES, SEEDS, OWN_LUCK, GROWTHS
+    ):  # fmt: skip
         alike = spread**2 * ((1 - own) * parts[0] + own * parts[1])
+        shown = 2.0 ** (-growth * short)
         # All accuracies rise together with size: a level of their own, that at half the size is mostly the same.
         rise = 0.25**2 * 0.8**gap
-        seen = (
-            alike[np.ix_(at, at)] * (1 + slope**2 * np.outer(short, short)) + rise + np.diag(luck * counting + seeds**2)
-        )
+        differ = alike[np.ix_(at, at)] * np.outer(shown, shown) * (1 + slope**2 * np.outer(short, short))
+        seen = differ + rise + np.diag(luck * counting + seeds**2)
         lower = np.linalg.cholesky(seen + 1e-10 * np.eye(len(y)))
         white = np.linalg.solve(lower, y - centre)
         likely.append(-0.5 * float(white @ white) - float(np.log(np.diag(lower)).sum()))
-        cross = alike[:, at] + 0.25**2 * 0.8 ** short[None, :]
+        cross = alike[:, at] * shown + 0.25**2 * 0.8 ** short[None, :]
         half = np.linalg.solve(lower, cross.T)
         means.append(centre + half.T @ white)
         covariances.append(alike + 0.25**2 - half.T @ half)
