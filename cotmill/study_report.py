@@ -54,7 +54,7 @@ def write_report(
 
 def _lead(study: StudyConfig, frame: pl.DataFrame, problems: Mapping[str, int]) -> list[str]:
     seeds = frame["seed"].n_unique()
-    trained = ", ".join(f"{count:,} problems of {name}" for name, count in problems.items())
+    trained = ", ".join(_taught(frame.filter(dataset=name), count, name) for name, count in problems.items())
     asked = frame.select("dataset", "n").unique(maintain_order=True).rows()
     tested = ", ".join(f"{n:,} of {name}" for name, n in asked)
     minutes = frame["seconds"].sum() / 60
@@ -63,6 +63,14 @@ def _lead(study: StudyConfig, frame: pl.DataFrame, problems: Mapping[str, int]) 
         f"{frame.height} students, {seeds} {'seed' if seeds == 1 else 'seeds'}, {minutes:,.1f} minutes in all. Every"
         f" arm was trained on the same problems ({trained}) and tested on the same held-out ones ({tested}).",
     ]
+
+
+def _taught(frame: pl.DataFrame, count: int, name: str) -> str:
+    """How many of the common problems of a dataset its arms were trained on."""
+    sizes = frame.filter(pl.col("control").ne_missing("untrained"))["size"].unique().sort().to_list()
+    if sizes == [None] or not sizes:
+        return f"{count:,} problems of {name}"
+    return f"{' or '.join(f'{size or count:,}' for size in sizes)} of {count:,} problems of {name}"
 
 
 def _html(name: str, lead: list[str], pictures: Mapping[str, str], made: Sequence[Table]) -> str:

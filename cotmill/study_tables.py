@@ -249,7 +249,8 @@ def _variance(study: Study) -> Table | None:
         ["factor", "share", "degrees of freedom", "F", "p"],
         lines,
         f"Type II sums of squares over {taught.height} students; a cross (x) is what two factors do together beyond"
-        f" each alone. {n:,.0f} test problems by themselves give an accuracy a standard error of {100 * noise**0.5:.1f}"
+        f" each alone; the rest goes with {'what crosses do' if taught['seed'].n_unique() == 1 else 'the seed'}."
+        f" {n:,.0f} test problems by themselves give an accuracy a standard error of {100 * noise**0.5:.1f}"
         " points, which all arms share as far as they answer the same problems.",
     )
 

@@ -115,9 +115,9 @@ def test_the_gain_over_bare_answers(text):
 
 def test_variance_is_shared_out(text):
     shares = {row[0]: float(row[1].rstrip("%")) for row in lines(text, "Share of variance")[2:]}
-    assert set(shares) == {"student", "level", "level x student", "rest (seeds)"}
+    assert set(shares) == {"student", "level", "level x student", "rest"}
     assert sum(shares.values()) == pytest.approx(100, abs=0.3)
-    assert shares["rest (seeds)"] < 1
+    assert shares["rest"] < 1
 
 
 def test_what_was_not_run_is_told(text):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FACTORS: Final = ("dataset", "teacher", "granularity", "format", "student", "size", "objective")
-REST: Final = "rest (seeds)"
+REST: Final = "rest"
 
 Term = tuple[str, ...]
 
