@@ -69,10 +69,12 @@ def _curves(study: Study) -> Figure:
         axis.set_xticks(levels)
         axis.set_xlabel("level (1 coarsest, 6 finest)", fontsize=11, color=INK)
         axis.set_ylabel("accuracy (%)", fontsize=11, color=INK)
-        axis.set_ylim(bottom=0)
         axis.grid(axis="y", color=GRID, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.set_title(named(group, study), fontsize=11, color=INK)
+    top = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:  # panels are there to be compared
+        axis.set_ylim(0, top)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=10)
     return figure
