@@ -256,7 +256,11 @@ def test_base_model_gets_plain_without_a_bos_its_tokenizer_never_writes(tiny_bas
 @pytest.mark.vllm
 @pytest.mark.slow
 def test_a_killed_engine_is_named_and_leaves_no_process(tiny_llama):
+    from multiprocessing import resource_tracker
+
     import psutil
+
+    resource_tracker.ensure_running()  # Python's own, which stays as long as this process does
 
     async def run() -> None:
         teacher = VllmTeacher(

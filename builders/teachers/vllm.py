@@ -35,6 +35,9 @@ There a step holds whole prompts (see `engine_defaults`), so its buffers grow wi
 SHUTDOWN_SECONDS = 1.0
 """How long an engine that answers nothing any more may take to leave; then it is killed, which loses nothing."""
 
+GONE_SECONDS = 10.0
+"""How long the kernel may take to clear away a process that was killed."""
+
 
 class VllmTeacher:
     """A model run by vLLM. Implements `builders.teachers.Teacher`."""
@@ -126,8 +129,10 @@ class VllmTeacher:
         defaults = {"structured_outputs_config": compact, **defaults}
         args = AsyncEngineArgs(model=model, revision=revision, **{"disable_log_stats": True, **defaults, **said})
         # The context sets the default batch sizes: those of a batch job, not of a chat server.
+        others = set(multiprocessing.active_children())
         with dying_together():
             self._llm = AsyncLLM.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)
+        self._processes = set(multiprocessing.active_children()) - others
         self._room = int(self._llm.model_config.max_model_len)
 
     def _load_tokenizer(self, model: str, where: Mapping[str, Any]) -> None:
@@ -142,6 +147,8 @@ class VllmTeacher:
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown(timeout=SHUTDOWN_SECONDS)
+            for process in self._processes:  # vLLM kills what is slow, and does not wait until it is gone
+                process.join(GONE_SECONDS)
             await asyncio.sleep(0)  # lets the engine's own task see that it was cancelled
         self._failure = self._log.text()
         self._log.close()
