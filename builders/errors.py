@@ -15,10 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 
 class CotmillError(Exception):
     """Says what, where, why, and the next command; shown without a traceback."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is: an exception that builds its message itself could not be made again from the message alone."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class RecipeError(CotmillError):

@@ -153,8 +153,8 @@ def _shares(count: int) -> list[list[int] | str]:
         ids = said.split(",") if said else [str(i) for i in range(len(there))]
         return [ids[i % len(ids)] for i in range(count)]
     cores = machine.cores()
-    return [cores[i * len(cores) // count : (i + 1) * len(cores) // count] or [cores[i % len(cores)]]
-            for i in range(count)]  # fmt: skip
+    parts = [cores[i * len(cores) // count : (i + 1) * len(cores) // count] for i in range(count)]
+    return [part or [cores[i % len(cores)]] for i, part in enumerate(parts)]
 
 
 def _begin(parent: int, shares: Any, pids: Any) -> None:
@@ -172,7 +172,7 @@ def _begin(parent: int, shares: Any, pids: Any) -> None:
 
 
 def _apart(job: Job) -> Report | Failure:
-    """`do` in a worker: what it prints goes to the arm's log, and no exception of ours has to be pickled."""
+    """`do` in a worker: what it prints goes to the arm's log."""
     with (job.folder / SAID).open("ab", buffering=0) as said:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
