@@ -204,7 +204,8 @@ def report(ours: list[Any], theirs: list[Any], shapes: dict[str, list[float]], o
         f"{options.steps} steps: cotmill {rates['padded']['median']:,.0f}, TRL {bare_rate['median']:,.0f} tokens/s; "
         f"ratio {ratio['median']:.3f}; memory {memory['median']:.3f}; losses apart by at most {apart:.1e}"
     )
-    print(", ".join(f"{shape} {gain['median']:.2f} times the rate of padded rows" for shape, gain in gains.items()))
+    if gains:
+        print(", ".join(f"{shape} {gain['median']:.2f} times the rate of padded rows" for shape, gain in gains.items()))
     sizes = {"rows": options.rows, "steps": options.steps, "hidden": options.hidden, "layers": options.layers}
     figures = {"ratio": ratio, "memory_ratio": memory, "losses_apart": apart, "tokens_per_s": rates, "gain": gains}
     finish("train", {**sizes, **figures, "bare_tokens_per_s": bare_rate})
