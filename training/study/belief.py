@@ -32,7 +32,7 @@ OWN: Final = (0.05, 0.2, 0.5)
 """Share of that variance which an option has to itself."""
 SLOPES: Final = (0.1, 0.4)
 """How much options differ in what a doubling of the size gives them, as a share of how they differ at full size."""
-SEEDS: Final = (0.0, 0.007, 0.015)
+SEEDS: Final = (0.0, 0.007, 0.015, 0.05)
 """Standard deviation that the seed of training adds."""
 OWN_LUCK: Final = (1.0, 0.4)
 """Share of the variance of counting right answers that is not common to all students: they answer the same problems,

@@ -96,9 +96,11 @@ def search(
         mixed = running if mixture and last and len(running) > 1 else []
         price = float(costs[running].sum()) + (float(costs[mixed].mean()) if mixed else 0.0)
         here = min(size, int((budget - spent) / (rounds - number) / price))
-        pilots += [pull(option, here, seed) for option in running]
-        pilots += [pull(len(options), here, seed, mixed)] if mixed else []
+        done = [pull(option, here, seed) for option in running]
+        done += [pull(len(options), here, seed, mixed)] if mixed else []
+        here = max(pilot.size for pilot in done)  # there may be fewer problems than were asked for
         spent += price * here
+        pilots += done
 
     def now() -> Belief:
         return believe(options, pilots, size, predictors=predictors, mixtures=[mixed] if mixed else [])
