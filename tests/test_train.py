@@ -89,12 +89,12 @@ def test_a_training_prompt_is_what_evaluation_sends(tiny_llama, sums, template):
         assert [t for t, trained in zip(shown.ids, shown.trained, strict=True) if not trained] == asked
 
 
-def test_the_ids_are_those_of_trl_without_what_follows_the_end_token(tiny_llama, tokenizer):
+def test_the_ids_are_those_of_trl_without_what_follows_the_end_token(tmp_path, tiny_llama, tokenizer):
     """Who trains on the published dataset with TRL alone trains on the same tokens, and one line break."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    args = SFTConfig(output_dir="unused", use_cpu=True, bf16=False, report_to="none")
+    args = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none")
     theirs = SFTTrainer(str(tiny_llama), args, train_dataset=Dataset.from_list(sum_rows(2)), processing_class=tokenizer)
     newline = tokenizer.encode("\n", add_special_tokens=False)
     for row, their in zip(sum_rows(2), theirs.train_dataset, strict=True):

@@ -102,9 +102,9 @@ def test_a_student_whose_attention_crosses_packs_is_refused(sums, tmp_path, tiny
 # Settings -----------------------------------------------------------------------------------------------
 
 
-def test_the_paper_trains_in_batches_of_64():
+def test_the_paper_trains_in_batches_of_64(tmp_path):
     config = load_recipe(ROOT / "recipes/paper/train.yaml").train
-    said = settings(config, Path("unused"))
+    said = settings(config, tmp_path)
     assert said["per_device_train_batch_size"] * said["gradient_accumulation_steps"] == 64
     assert (said["num_train_epochs"], said["learning_rate"], said["max_length"]) == (3, 5e-5, 4096)
     assert (said["lr_scheduler_type"], said["warmup_steps"], said["seed"]) == ("cosine", 0, 100)

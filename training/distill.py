@@ -6,7 +6,6 @@ On the dataset's own traces, or in part (`sft.lmbda`) on what the student says i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import CotmillError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from training.config import TrainConfig
     from training.objectives.distill import Distill
     from training.rows import Prepared
+    from training.tokens import Tokens
 
 
 def make(
@@ -40,8 +40,8 @@ def make(
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     objective: Distill = config.goal  # type: ignore[assignment]  # whose trainer this is
-    rows = [asdict(row) for row in prepared.rows]
-    data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": _labels(row)} for row in rows])
+    rows = prepared.rows
+    data = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [_labels(row) for row in rows]})
     init = said.pop("teacher_model_init_kwargs", None) or {}
     args = GKDConfig(**{"lmbda": 0.0, "beta": 0.0, "temperature": 1.0, **said})
     teacher = load_teacher(objective, tokenizer, init, cpu=args.use_cpu)
@@ -95,8 +95,8 @@ def with_prompts(collate: Any, pad: int) -> Callable[[list[dict[str, Any]]], dic
     return collated
 
 
-def _labels(row: dict[str, Any]) -> list[int]:
-    return [i if m else -100 for i, m in zip(row["input_ids"], row["completion_mask"], strict=True)]
+def _labels(row: Tokens) -> list[int]:
+    return [i if m else -100 for i, m in zip(row.input_ids, row.completion_mask, strict=True)]
 
 
 def _start(labels: list[int]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,9 +125,8 @@ def _sft(
             f"train.sft.packing: a pack has one loss, and the objective {objective.name} weighs row by row."
             " Say padding_free: true instead"
         )
-    data = Dataset.from_list([asdict(row) for row in prepared.rows])
-    if not objective.weighs:
-        data = data.remove_columns("weight")
+    names = ["input_ids", "completion_mask", *(["weight"] if objective.weighs else [])]
+    data = Dataset.from_dict({name: [getattr(row, name) for row in prepared.rows] for name in names})
     kind = hooked(SFTTrainer, objective, tokenizer)
     trainer = kind(args=SFTConfig(**said), train_dataset=data, **shared)
     if objective.weighs:

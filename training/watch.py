@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from builders.errors import CotmillError
 from training.checkpoints import mark_whole
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 """Gets one line of progress at a time."""
+
+
+QUIET: Final = 5.0
+"""Seconds between two lines of progress, at least. No loss is lost by it: all of them are in the report."""
 
 
 def to_stderr(line: str) -> None:
@@ -41,6 +45,7 @@ def watcher(log: Log, tokens_per_epoch: int, minutes: float | None) -> TrainerCa
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.began = self.saved = time.monotonic()
             self.first = state.epoch or 0.0
+            self.said = -math.inf
             log(f"{state.max_steps} steps, {state.num_train_epochs} epochs of {tokens_per_epoch:,} tokens")
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -63,7 +68,10 @@ def watcher(log: Log, tokens_per_epoch: int, minutes: float | None) -> TrainerCa
                     f" {logs.get('grad_norm')}. No model was written."
                     f"\nTry a smaller train.sft.learning_rate (it was {args.learning_rate:g}), or train.sft.bf16: false"
                 )
-            seconds = time.monotonic() - self.began
+            now = time.monotonic()
+            if now - self.said < QUIET and state.global_step < state.max_steps:
+                return
+            self.said, seconds = now, now - self.began
             done = (state.epoch - self.first) * tokens_per_epoch
             left = seconds / max(state.epoch - self.first, 1e-9) * (state.num_train_epochs - state.epoch)
             log(
