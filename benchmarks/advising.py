@@ -134,6 +134,7 @@ def _grid(chosen: argparse.Namespace, dice: np.random.Generator) -> Grid | Repla
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first run; others draw other grids")
     parser.add_argument("--tested", type=int, default=1000, help="problems a pilot is tested on")
     parser.add_argument(
         "--rough", type=float, default=0.005, help="sd of what an arm's accuracy has to itself; twice that of its curve"
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--student", help="of the study")
     chosen = parser.parse_args()
     lost, cost, claimed, lost_by_all, lost_by_one = [], [], [], [], []
-    for seed in range(chosen.runs):
+    for seed in range(chosen.first, chosen.first + chosen.runs):
         grid, again = (_grid(chosen, np.random.default_rng(seed)) for _ in range(2))  # the same dice for both
         if isinstance(again, Grid):
             lost_by_all.append(lost_by_grid(again, chosen.seeds))
