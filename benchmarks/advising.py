@@ -124,10 +124,9 @@ def _within(lost: Sequence[float]) -> float:
     return round(float(np.mean(np.array(lost) <= 1.0)), 3)
 
 
-def _grid(chosen: argparse.Namespace, dice: np.random.Generator) -> Grid | Replay:
-    if chosen.study is None:
+def _grid(chosen: argparse.Namespace, results: pl.DataFrame | None, dice: np.random.Generator) -> Grid | Replay:
+    if results is None:
         return Grid(dice, chosen.tested, chosen.rough)
-    results = pl.read_parquet(chosen.study / "results.parquet")
     return Replay(results, chosen.student or results["student"][0], dice)
 
 
@@ -144,9 +143,11 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="directory of a study with several sizes")
     parser.add_argument("--student", help="of the study")
     chosen = parser.parse_args()
+    results = pl.read_parquet(chosen.study / "results.parquet") if chosen.study else None
     lost, cost, claimed, lost_by_all, lost_by_one = [], [], [], [], []
     for seed in range(chosen.first, chosen.first + chosen.runs):
-        grid, again = (_grid(chosen, np.random.default_rng(seed)) for _ in range(2))  # the same dice for both
+        # The same dice for both: what the grid says must not change what the search sees.
+        grid, again = (_grid(chosen, results, np.random.default_rng(seed)) for _ in range(2))
         if isinstance(again, Grid):
             lost_by_all.append(lost_by_grid(again, chosen.seeds))
         lost_by_one.append(lost_by_grid(again, 1))
