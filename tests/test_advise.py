@@ -58,6 +58,22 @@ def test_what_is_left_goes_to_further_seeds():
     assert max(seed for _, _, seed, _ in bench.asked) > 0
 
 
+def test_a_pilot_that_got_fewer_problems_leaves_the_rest_to_longer_ones():
+    class Short(Bench):
+        """Has pilots of 100, 500 and 2,500 problems only."""
+
+        def __call__(self, option: int, size: int, seed: int, parts=()) -> Pilot:
+            return super().__call__(option, max(there for there in (100, 500, 2500) if there <= size), seed, parts)
+
+    bench = Short()
+    budget = 0.3 * sum(COST) * SIZE
+    made = search(OPTIONS, COST, SIZE, budget, bench)
+    assert made.tokens == sum(100 * size for _, size, _, _ in bench.asked) <= budget
+    paid_as_asked = Bench()
+    search(OPTIONS, COST, SIZE, budget, paid_as_asked)
+    assert max(size for _, size, _, _ in bench.asked) > max(size for _, size, _, _ in paid_as_asked.asked)
+
+
 def test_a_budget_that_is_too_small_says_which_would_do():
     with pytest.raises(CotmillError, match=r"rounds of at least 16 problems.*\n.*--budget \d+"):
         search(OPTIONS, COST, SIZE, LEAST * sum(COST), Bench())
