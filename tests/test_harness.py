@@ -147,14 +147,14 @@ def test_the_harness_and_we_ask_one_student_the_same(tmp_path):
     import lm_eval
     from lm_eval.tasks import gsm8k
 
-    questions = load_words(WordsSource(source="words", count=12, largest=12, seed=2)).problems
+    questions = load_words(WordsSource(source="words", count=24, largest=12, seed=2)).problems
     asked = tmp_path / "asked.jsonl"
     questions.select("question", answer=pl.lit("#### ") + pl.col("gold")).write_ndjson(asked)
     task = yaml.safe_load((Path(gsm8k.__path__[0]) / "gsm8k.yaml").read_text())
     del task["dataset_name"], task["training_split"], task["fewshot_split"]
     task |= {"task": "gsm8k_bare", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(asked)}}}
     task |= {"doc_to_text": "{{question}}", "num_fewshot": 0}
-    task["generation_kwargs"] |= {"max_gen_toks": 32}
+    task["generation_kwargs"] |= {"max_gen_toks": 48}
     model = smollm2_path()
     theirs = lm_eval.simple_evaluate(
         "hf",
@@ -164,7 +164,7 @@ def test_the_harness_and_we_ask_one_student_the_same(tmp_path):
         device="cpu",
         apply_chat_template=True,
     )
-    config = EvaluateConfig(backend="transformers", max_tokens=32, batch=12, fallback="last_number")
+    config = EvaluateConfig(backend="transformers", max_tokens=48, batch=12, fallback="last_number")
     ours_ = evaluate(model, questions, config, tmp_path / "ours")
 
     figures = theirs["results"]["gsm8k_bare"]
@@ -175,5 +175,5 @@ def test_the_harness_and_we_ask_one_student_the_same(tmp_path):
     for strict, name in ((True, "strict-match"), (False, "flexible-extract")):
         said = [row for row in theirs["samples"]["gsm8k_bare"] if row["filter"] == name]
         pairs = [(row["target"].removeprefix("#### "), row["resps"][0][0]) for row in said]
-        assert len(pairs) == 12
+        assert len(pairs) == 24
         assert ours(pairs, strict=strict) == [bool(row["exact_match"]) for row in said]
